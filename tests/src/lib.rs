@@ -1,0 +1,1 @@
+//! End-to-end harness: a real control plane, identity provider, keyring and browser.
