@@ -1,1 +1,28 @@
-//! End-to-end harness: a real control plane, identity provider, keyring and browser.
+//! End-to-end harness: a real control plane, identity provider, keyring and browser around our two binaries.
+//!
+//! A test builds its world from these parts, each in its own directory and on its own ports:
+//!
+//! - [`cluster::Cluster`]: etcd and kube-apiserver
+//! - [`idp::Idp`]: the oidc-provider package, with a control API to misbehave by
+//! - [`issuer::Issuer`]: our `gatepass-issuer`, behind a [`front::Counter`]
+//! - [`machine::Machine`]: a person's home, keyring, browser and kubeconfig, with our `kubectl-gatepass`
+//! - [`exchange::Login`]: the protocol by hand, for acting out thefts
+//! - [`clock::Clock`]: another time for all of them but the API server
+//! - [`world::World`]: all of these together
+//!
+//! Everything ends with the test process, however that ends ([`process::Leashed`]), and nothing waits for time to pass
+//! ([`process::until`]). What is not installed is named, and the test skipped; in CI nothing is ([`parts::present`]).
+#![expect(clippy::missing_panics_doc, reason = "a harness ends a test by panicking")]
+
+pub mod clock;
+pub mod cluster;
+pub mod exchange;
+pub mod front;
+pub mod http;
+pub mod idp;
+pub mod issuer;
+pub mod machine;
+pub mod parts;
+pub mod pki;
+pub mod process;
+pub mod world;

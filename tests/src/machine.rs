@@ -1,0 +1,415 @@
+//! A person's machine: home, keyring, browser, kubeconfig and the plugin, apart from every other.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::Mutex;
+
+use serde_json::{Value, json};
+
+use crate::clock::Clock;
+use crate::cluster::{Cluster, base64};
+use crate::idp::Idp;
+use crate::issuer::Issuer;
+use crate::parts::{asset, binary, control_plane, node_modules, program, variable};
+use crate::process::{Farewell, Leashed, append, write_atomically};
+
+/// Which browser a person uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Browser {
+    /// The unattended one: forms and redirects over HTTP, a quarter of a second for a login.
+    Fast,
+    /// Debian's Chromium, headless.
+    Chromium,
+    /// One that says it opened and never logs in, like a person who went for coffee.
+    Ignored,
+}
+
+/// One person at one machine. Its keyring ends with this value.
+pub struct Machine {
+    /// Where everything of this person lies.
+    pub dir: PathBuf,
+    environment: BTreeMap<String, String>,
+    transcript: Mutex<String>,
+    _keyring: Leashed,
+}
+
+/// What a command printed.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// Whether it succeeded.
+    pub ok: bool,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+/// A context of a kubeconfig.
+pub struct Context<'a> {
+    /// Its name, also the cluster's.
+    pub name: &'a str,
+    /// The API server.
+    pub cluster: &'a Cluster,
+    /// The issuer that the cluster's extension names.
+    pub issuer: &'a Issuer,
+}
+
+impl Machine {
+    /// A machine in `dir` whose person logs in as `user` at `idp`.
+    pub fn new(dir: &Path, user: &str, idp: &Idp) -> Self {
+        Self::with(dir, user, idp, Browser::Fast, None)
+    }
+
+    /// The same with another browser, and a clock of its own.
+    pub fn with(dir: &Path, user: &str, idp: &Idp, browser: Browser, clock: Option<&Clock>) -> Self {
+        for part in ["bin", "home", "config/gatepass", "state", "cache"] {
+            fs::create_dir_all(dir.join(part)).expect("the scratch directory is writable");
+        }
+        let links = [
+            ("kubectl", control_plane("kubectl")),
+            ("kubectl-gatepass", binary("kubectl-gatepass")),
+        ];
+        for (name, target) in links {
+            std::os::unix::fs::symlink(target, dir.join("bin").join(name))
+                .expect("the scratch directory is new");
+        }
+        write_browser(dir, user, idp, browser);
+        let (keyring, mut environment) = start_keyring(dir);
+        let at = |name: &str| dir.join(name).display().to_string();
+        environment.extend([
+            ("PATH".into(), format!("{}:/usr/bin:/bin", at("bin"))),
+            ("HOME".into(), at("home")),
+            ("XDG_CONFIG_HOME".into(), at("config")),
+            ("XDG_STATE_HOME".into(), at("state")),
+            ("XDG_CACHE_HOME".into(), at("cache")),
+            ("KUBECONFIG".into(), at("kubeconfig")),
+        ]);
+        if let Some(clock) = clock {
+            environment.extend(clock.variables().map(|(name, value)| (name.into(), value)));
+        }
+        let machine = Self {
+            dir: dir.to_owned(),
+            environment,
+            transcript: Mutex::new(String::new()),
+            _keyring: keyring,
+        };
+        machine.configure(|config| {
+            *config = json!({
+                // Tests may run as root, for whom the kernel keyring is used only where this says so.
+                "kernelKeyring": true,
+                "browserCommand": [at("bin/browser")],
+                "identityProviders": [{"issuer": idp.issuer, "certificateAuthority": idp.ca_file}],
+                "log": "trace",
+            });
+        });
+        machine
+    }
+
+    /// Changes the plugin's configuration file.
+    pub fn configure(&self, change: impl FnOnce(&mut Value)) {
+        let path = self.dir.join("config/gatepass/config.yaml");
+        let text = fs::read_to_string(&path).unwrap_or_else(|_| "null".into());
+        let mut config = serde_json::from_str(&text).expect("this function wrote it");
+        change(&mut config);
+        // JSON is YAML.
+        write_atomically(&path, &format!("{config:#}"));
+    }
+
+    /// Accepts an issuer as a person would who writes the configuration file.
+    pub fn accept(&self, issuer: &Issuer) {
+        self.configure(|config| {
+            let mut accepted = config["issuers"].as_array().cloned().unwrap_or_default();
+            accepted.push(json!({"url": issuer.url, "certificateAuthority": issuer.serving_ca_file()}));
+            config["issuers"] = json!(accepted);
+        });
+    }
+
+    /// The exec stanza that every test and the demo use: one user entry for every cluster.
+    pub fn exec_stanza() -> Value {
+        json!({
+            "apiVersion": "client.authentication.k8s.io/v1",
+            "command": "kubectl-gatepass",
+            "args": ["get-credential"],
+            "interactiveMode": "IfAvailable",
+            "provideClusterInfo": true,
+        })
+    }
+
+    /// Writes the kubeconfig; the first context is the current one.
+    pub fn kubeconfig(&self, contexts: &[Context<'_>]) {
+        let clusters: Vec<_> = contexts
+            .iter()
+            .map(|context| {
+                let extension = json!({
+                    "issuer": context.issuer.url,
+                    "certificateAuthorityData": base64(&context.issuer.serving_ca),
+                });
+                json!({"name": context.name, "cluster": {
+                    "server": context.cluster.url,
+                    "certificate-authority-data": base64(&context.cluster.ca),
+                    "extensions": [{"name": "client.authentication.k8s.io/exec", "extension": extension}],
+                }})
+            })
+            .collect();
+        let names: Vec<_> = contexts
+            .iter()
+            .map(|context| json!({"name": context.name, "context": {"cluster": context.name, "user": "gatepass"}}))
+            .collect();
+        self.write_kubeconfig(&json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": contexts[0].name,
+            "clusters": clusters, "contexts": names,
+            "users": [{"name": "gatepass", "user": {"exec": Self::exec_stanza()}}],
+        }));
+    }
+
+    /// Writes any kubeconfig.
+    pub fn write_kubeconfig(&self, kubeconfig: &Value) {
+        write_atomically(&self.dir.join("kubeconfig"), &format!("{kubeconfig:#}"));
+    }
+
+    /// Reads the kubeconfig back.
+    pub fn read_kubeconfig(&self) -> Value {
+        let text = fs::read_to_string(self.dir.join("kubeconfig")).expect("a kubeconfig was written");
+        serde_json::from_str(&text).expect("this harness writes kubeconfigs as JSON")
+    }
+
+    /// A command of this person's, with this person's environment and nothing of the test's own.
+    pub fn command(&self, name: &str) -> Command {
+        // Rust looks a bare name up in the parent's PATH where the child's was cleared first.
+        let mut command = Command::new(self.which(name));
+        command
+            .env_clear()
+            .envs(&self.environment)
+            .current_dir(self.dir.join("home"))
+            .stdin(Stdio::null());
+        command
+    }
+
+    fn which(&self, name: &str) -> PathBuf {
+        let own = self.dir.join("bin").join(name);
+        if own.exists() {
+            own
+        } else {
+            program(name).unwrap_or_else(|| panic!("{name} is not installed"))
+        }
+    }
+
+    /// Runs kubectl.
+    pub fn kubectl(&self, args: &[&str]) -> Run {
+        self.run(self.command("kubectl").args(args))
+    }
+
+    /// Runs the plugin as a typed command.
+    pub fn gatepass(&self, args: &[&str]) -> Run {
+        self.run(self.command("kubectl-gatepass").args(args))
+    }
+
+    /// Runs `get-credential` as kubectl would for `context`'s cluster, and gives what it printed.
+    pub fn get_credential(&self, issuer: &Issuer) -> Run {
+        self.run(self.get_credential_command(issuer).stdin(Stdio::null()))
+    }
+
+    /// The command that kubectl would run.
+    pub fn get_credential_command(&self, issuer: &Issuer) -> Command {
+        let config = json!({"issuer": issuer.url, "certificateAuthorityData": base64(&issuer.serving_ca)});
+        let info = json!({
+            "apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential",
+            "spec": {"interactive": false, "cluster": {"server": "https://localhost", "config": config}},
+        });
+        let mut command = self.command("kubectl-gatepass");
+        command
+            .arg("get-credential")
+            .env("KUBERNETES_EXEC_INFO", info.to_string());
+        command
+    }
+
+    /// Runs a command and writes all it prints into the transcript.
+    pub fn run(&self, command: &mut Command) -> Run {
+        let output = command_output(command);
+        self.keep(command, &output)
+    }
+
+    /// Starts a command whose output will be read later, by [`Machine::finish`].
+    pub fn start(command: &mut Command) -> Child {
+        command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("a command starts")
+    }
+
+    /// Waits for a started command.
+    pub fn finish(&self, command: &Command, child: Child) -> Run {
+        self.keep(
+            command,
+            &child.wait_with_output().expect("a child can be waited for"),
+        )
+    }
+
+    fn keep(&self, command: &Command, output: &Output) -> Run {
+        let run = Run {
+            ok: output.status.success(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        };
+        let mut transcript = self.transcript.lock().expect("no test panics while it writes");
+        transcript.push_str(&format!("$ {command:?}\n{}{}", run.stdout, run.stderr));
+        run
+    }
+
+    /// Everything this person saw on the terminal so far.
+    pub fn transcript(&self) -> String {
+        self.transcript
+            .lock()
+            .expect("no test panics while it writes")
+            .clone()
+    }
+
+    /// URLs that the browser was opened with.
+    pub fn browsed(&self) -> Vec<String> {
+        let text = fs::read_to_string(self.dir.join("browser.log")).unwrap_or_default();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    /// Everything secret that lies in this person's keyring for the plugin, as any program of the same user can read it.
+    pub fn keyring_secrets(&self) -> Vec<String> {
+        let found = command_output(
+            self.command("secret-tool")
+                .args(["search", "--all", "--unlock", "service", SERVICE]),
+        );
+        let text = String::from_utf8_lossy(&found.stdout).into_owned();
+        text.lines()
+            .filter_map(|line| line.strip_prefix("secret = "))
+            .map(str::to_owned)
+            .collect()
+    }
+
+    /// Removes the credential from the kernel keyring, as if its time had run out there.
+    pub fn forget_credentials(&self) {
+        for (id, _) in self.kernel_keys() {
+            let unlinked = command_output(self.command("keyctl").args(["unlink", &id, "@u"]));
+            assert!(
+                unlinked.status.success(),
+                "{}",
+                String::from_utf8_lossy(&unlinked.stderr)
+            );
+        }
+    }
+
+    /// The plugin's entries for this person in the kernel's user keyring: id and description.
+    pub fn kernel_keys(&self) -> Vec<(String, String)> {
+        let keys = fs::read_to_string("/proc/keys").unwrap_or_default();
+        let state = self.dir.join("state").display().to_string();
+        keys.lines()
+            .filter(|line| line.contains(&format!(" {SERVICE}:")) && line.contains(&state))
+            .filter_map(|line| {
+                let id = line.split_ascii_whitespace().next()?;
+                Some((format!("0x{id}"), line.to_owned()))
+            })
+            .collect()
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        // The kernel's keyring belongs to the user who runs the tests, and outlives them.
+        for (id, _) in self.kernel_keys() {
+            let _ = command_output(self.command("keyctl").args(["unlink", &id, "@u"]));
+        }
+        let _ = fs::write(self.dir.join("transcript.txt"), self.transcript());
+    }
+}
+
+impl Run {
+    /// Fails the test with everything printed unless the command succeeded.
+    pub fn expect_ok(self) -> Self {
+        assert!(self.ok, "it failed:\n{}\n{}", self.stdout, self.stderr);
+        self
+    }
+
+    /// Standard output as JSON.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|error| panic!("no JSON ({error}) in {:?}", self.stdout))
+    }
+}
+
+/// The plugin's name in every keyring.
+const SERVICE: &str = "gatepass";
+
+fn command_output(command: &mut Command) -> Output {
+    command
+        .output()
+        .unwrap_or_else(|error| panic!("{command:?} does not run: {error}"))
+}
+
+/// A private D-Bus with an unlocked gnome-keyring; gives the environment that leads there.
+fn start_keyring(dir: &Path) -> (Leashed, BTreeMap<String, String>) {
+    // The program under the keyring prints the environment and stays until its leash is cut.
+    let mut command = Command::new("bash");
+    command.arg(asset("keyring/headless-keyring.sh")).args([
+        "--unlocked",
+        "--",
+        "sh",
+        "-c",
+        "env; echo; sleep infinity",
+    ]);
+    let log = dir.join("keyring.log");
+    let mut keyring = Leashed::spawn(
+        "the keyring",
+        &command,
+        &log,
+        Some(Stdio::piped()),
+        Farewell::Term,
+    );
+    let stdout = keyring.take_stdout().expect("it was started with a pipe");
+    let lines = BufReader::new(stdout)
+        .lines()
+        .map_while(Result::ok)
+        .take_while(|line| !line.is_empty());
+    let wanted = ["DBUS_SESSION_BUS_ADDRESS", "XDG_RUNTIME_DIR", "XDG_DATA_HOME"];
+    let environment: BTreeMap<_, _> = lines
+        .filter_map(|line| {
+            line.split_once('=')
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        })
+        .filter(|(name, _)| wanted.contains(&name.as_str()))
+        .collect();
+    assert_eq!(
+        environment.len(),
+        wanted.len(),
+        "the keyring did not start: see {}",
+        log.display()
+    );
+    (keyring, environment)
+}
+
+/// Writes `bin/browser`, which notes each URL and opens it in the chosen browser.
+fn write_browser(dir: &Path, user: &str, idp: &Idp, browser: Browser) {
+    let path = variable("PATH").unwrap_or_default();
+    let quote = |text: &str| format!("'{}'", text.replace('\'', r"'\''"));
+    let file = |path: &Path| quote(&path.display().to_string());
+    let open = match browser {
+        Browser::Fast => format!("python3 {}", file(&asset("idp/browser-http.py"))),
+        Browser::Chromium => format!("node {}", file(&asset("idp/browser-chromium.mjs"))),
+        Browser::Ignored => "true".into(),
+    };
+    let script = format!(
+        "#!/bin/sh\nprintf '%s\\n' \"$*\" >> {log}\nPATH={path} IDP_USER={user} IDP_CA={ca} IDP_SPKI={pin} IDP_MODULES={modules} \\\n  exec {open} \"$@\" >> {out} 2>&1\n",
+        log = file(&dir.join("browser.log")),
+        path = quote(&path.to_string_lossy()),
+        user = quote(user),
+        ca = file(&idp.ca_file),
+        pin = file(&idp.pin_file),
+        modules = file(&node_modules()),
+        out = file(&dir.join("browser.out")),
+    );
+    let path = dir.join("bin/browser");
+    fs::write(&path, script).expect("the scratch directory is writable");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("our own file");
+    drop(append(&dir.join("browser.log")));
+}

@@ -1,0 +1,152 @@
+//! Where the real parts are on this machine, and what is said when one is missing.
+
+use std::ffi::OsString;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+/// Something that `tests/setup` installs or builds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// etcd, kube-apiserver and kubectl.
+    ControlPlane,
+    /// Node with the packages of the identity provider and the browser driver.
+    IdentityProvider,
+    /// gnome-keyring, D-Bus, secret-tool and keyctl.
+    Keyring,
+    /// Debian's Chromium.
+    Chromium,
+    /// The library that shows programs another time.
+    Faketime,
+}
+
+/// The repository's root.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("tests/ lies in the repository")
+}
+
+/// A file below `tests/`.
+pub fn asset(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// Reads one variable of the environment that the tests were started with.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the only place where the harness reads its environment"
+)]
+pub fn variable(name: &str) -> Option<OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
+}
+
+/// The current time in Unix seconds.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the only place where the harness reads the clock"
+)]
+pub fn unix_time() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since
+        .expect("the clock is past 1970")
+        .as_secs()
+        .try_into()
+        .expect("seconds fit")
+}
+
+/// A program of the control plane. `KUBEBUILDER_ASSETS` wins over what `tests/setup` has built.
+pub fn control_plane(program: &str) -> PathBuf {
+    variable("KUBEBUILDER_ASSETS")
+        .map_or_else(|| root().join("target/controlplane/current"), PathBuf::from)
+        .join(program)
+}
+
+/// The directory whose `node_modules` holds the identity provider's packages.
+pub fn node_modules() -> PathBuf {
+    root().join("target/idp")
+}
+
+/// One of our own binaries, built beside the running test: the same profile and target.
+pub fn binary(name: &str) -> PathBuf {
+    let me = std::env::current_exe().expect("a running program has a path");
+    let dir = me
+        .ancestors()
+        .skip(1)
+        .find(|dir| !dir.ends_with("deps"))
+        .expect("a binary lies in a directory");
+    let path = dir.join(name);
+    assert!(
+        path.is_file(),
+        "{} is missing: build it first (`make test` does)",
+        path.display()
+    );
+    path
+}
+
+/// A program on the `PATH` that the tests were started with.
+pub fn program(name: &str) -> Option<PathBuf> {
+    std::env::split_paths(&variable("PATH")?)
+        .map(|dir| dir.join(name))
+        .find(|path| path.is_file())
+}
+
+/// libfaketime, as Debian installs it.
+pub fn faketime() -> Option<PathBuf> {
+    let dirs = std::fs::read_dir("/usr/lib").ok()?;
+    dirs.flatten()
+        .map(|entry| entry.path().join("faketime/libfaketimeMT.so.1"))
+        .find(|path| path.is_file())
+}
+
+impl Part {
+    fn missing(self) -> Option<String> {
+        let programs = |names: &[&str]| {
+            names
+                .iter()
+                .find(|name| program(name).is_none())
+                .map(|name| format!("{name} is not installed"))
+        };
+        match self {
+            Self::ControlPlane => ["etcd", "kube-apiserver", "kubectl"]
+                .map(control_plane)
+                .iter()
+                .find(|path| !path.is_file())
+                .map(|path| format!("{} is missing", path.display())),
+            Self::IdentityProvider => programs(&["node", "python3"]).or_else(|| {
+                let dir = node_modules().join("node_modules/oidc-provider");
+                (!dir.is_dir()).then(|| format!("{} is missing", dir.display()))
+            }),
+            Self::Keyring => programs(&[
+                "gnome-keyring-daemon",
+                "dbus-daemon",
+                "dbus-send",
+                "secret-tool",
+                "keyctl",
+            ]),
+            Self::Chromium => programs(&["chromium"]),
+            Self::Faketime => faketime()
+                .is_none()
+                .then(|| "libfaketime is not installed".to_owned()),
+        }
+    }
+}
+
+/// Whether every one of `parts` is here. What is missing is said on the terminal, past the test runner's capture, so that
+/// a skipped test never looks like a passed one; in CI, where `CI=true`, nothing may be missing.
+pub fn present(parts: &[Part]) -> bool {
+    let Some(reason) = parts.iter().find_map(|part| part.missing()) else {
+        return true;
+    };
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or("a test");
+    assert!(
+        variable("CI").is_none(),
+        "in CI nothing is skipped: {reason}; `tests/setup` installs it"
+    );
+    // A closed terminal is no reason to fail.
+    let _ = writeln!(
+        std::io::stderr(),
+        "SKIPPED {test}: {reason}; `tests/setup` installs it"
+    );
+    false
+}
