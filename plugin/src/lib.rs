@@ -1,1 +1,148 @@
-//! The kubectl credential plugin.
+//! `kubectl-gatepass`: the kubectl credential plugin.
+//!
+//! kubectl runs `get-credential` ([`mod@get_credential`]). It reads what kubectl says ([`exec_credential`]) and the
+//! [`settings`], and prints the credential that the keyring keeps ([`store`], [`credential`]). That is all, nearly
+//! always.
+//!
+//! Otherwise [`run`] takes over: the issuer must have been [`accepted`]; a [`session`] is refreshed at the identity
+//! provider ([`oidc`]) and exchanged for a certificate at the issuer ([`issuer_client`], with [`keys`] made on this
+//! machine); and where there is no session, a person logs in with a browser ([`oidc::loopback`], [`oidc::page`]).
+//! [`lock`] keeps fifty programs from doing so twice.
+//!
+//! What failed and what to do next is in [`error`] and, for the issuer's codes, [`advice`].
+
+pub mod accepted;
+pub mod advice;
+pub mod cli;
+pub mod clock;
+pub mod credential;
+pub mod error;
+pub mod escape;
+pub mod exec_credential;
+pub mod get_credential;
+pub mod http;
+pub mod issuer_client;
+pub mod keys;
+pub mod lock;
+pub mod logging;
+pub mod logout;
+pub mod oidc;
+pub mod paths;
+pub mod prompt;
+pub mod run;
+pub mod session;
+pub mod settings;
+pub mod status;
+pub mod store;
+
+use std::{io::Write, path::PathBuf};
+
+use clap::CommandFactory as _;
+
+use crate::{
+    cli::{Cli, Command, Login, Target},
+    clock::Clock,
+    error::Error,
+    paths::Paths,
+    prompt::{Terminal, Ui},
+    run::{Run, Typed, runtime},
+    settings::{ConfigFile, Environment, Settings},
+};
+
+/// Runs one command; what it prints for programs goes to `out`.
+pub fn run(cli: Cli, env: &Environment, clock: &dyn Clock, out: &mut impl Write) -> Result<(), Error> {
+    let paths = || Paths::from_env(|name| env.var(name).map(PathBuf::from));
+    let settings = |target: &Target, paths: &Paths| -> Result<Settings, Error> {
+        let settings = Settings::for_person(target, env, ConfigFile::read(&paths.config_file())?)?;
+        logging::start(settings.log());
+        Ok(settings)
+    };
+    let ui = Terminal { interactive: true };
+    match cli.command {
+        Command::GetCredential(target) => get_credential::get_credential(&target, env, &paths()?, clock, out),
+        Command::Login(login) => {
+            let paths = paths()?;
+            let (target, typed) = split(login);
+            let mut settings = settings(&target, &paths)?;
+            settings.issuer = settings.issuer.or(only_issuer(&paths)?);
+            let store = settings.store(&paths)?;
+            let run = Run {
+                settings: &settings,
+                paths: &paths,
+                store: &store,
+                clock,
+                ui: &ui,
+            };
+            let credential = runtime()?.block_on(run.login(&typed))?;
+            ui.say(&format!(
+                "kubectl-gatepass: logged in as {} (groups: {})\n  the credential ends in {} s and renews by itself; \
+                 the session ends {}",
+                credential.username,
+                credential.groups.join(", "),
+                credential.left(clock.now()).whole_seconds(),
+                escape::Escaped(&credential.session_end)
+            ));
+            Ok(())
+        }
+        Command::Logout(command) => {
+            let paths = paths()?;
+            let target = Target {
+                issuer: command.issuer.clone(),
+                profile: command.profile.clone(),
+                ..Target::default()
+            };
+            logout::logout(&command, &settings(&target, &paths)?, &paths, &ui)
+        }
+        Command::Status(command) => {
+            let paths = paths()?;
+            status::status(
+                command.output,
+                &settings(&Target::default(), &paths)?,
+                &paths,
+                clock,
+                out,
+            )
+        }
+        Command::Completion { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "kubectl-gatepass", out);
+            Ok(())
+        }
+        Command::Version => {
+            writeln!(out, "kubectl-gatepass {}", env!("CARGO_PKG_VERSION")).map_err(Error::Output)
+        }
+    }
+}
+
+fn split(login: Login) -> (Target, Typed) {
+    let Login {
+        issuer,
+        issuer_ca,
+        profile,
+        idp,
+        idp_ca,
+        browser_command,
+        accept_change,
+    } = login;
+    (
+        Target {
+            issuer,
+            issuer_ca,
+            profile,
+        },
+        Typed {
+            idp,
+            idp_ca,
+            browser_command,
+            accept_change,
+        },
+    )
+}
+
+/// The issuer to log in at when none is named and only one is known.
+fn only_issuer(paths: &Paths) -> Result<Option<settings::IssuerUrl>, Error> {
+    let known = accepted::AcceptedFile::new(paths.state_dir()).all()?;
+    Ok(match known.as_slice() {
+        [one] => settings::IssuerUrl::parse(&one.url).ok(),
+        _ => None,
+    })
+}

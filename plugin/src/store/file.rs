@@ -266,5 +266,6 @@ fn failed(path: &Path, error: &io::Error) -> StoreError {
     }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests;

@@ -1,6 +1,12 @@
 //! The kernel's user keyring: gone at the latest when the machine restarts, and earlier where an entry has an end.
 
-use std::{any::Any, collections::HashMap, fs, sync::Arc, time::Duration};
+use std::{
+    any::Any,
+    collections::{BTreeSet, HashMap},
+    fs,
+    sync::Arc,
+    time::Duration,
+};
 
 use keyring_core::{
     CredentialPersistence, Entry, Error,
@@ -46,9 +52,14 @@ impl CredentialStoreApi for KernelStore {
     fn search(&self, spec: &HashMap<&str, &str>) -> Result<Vec<Entry>> {
         let service = spec.get(SERVICE).copied().unwrap_or_default();
         let keys = fs::read_to_string("/proc/keys").unwrap_or_default();
-        let users = keys.lines().filter_map(|line| user_of(line, service));
-        Ok(users
-            .map(|user| Entry::new_with_credential(Arc::new(KernelEntry::new(service, user, None))))
+        // Keys that were deleted, replaced or have ended stay listed until the kernel collects them.
+        let users: BTreeSet<_> = keys.lines().filter_map(|line| user_of(line, service)).collect();
+        let entries = users
+            .into_iter()
+            .map(|user| KernelEntry::new(service, user, None));
+        let live = entries.filter(|entry| entry.find().is_ok());
+        Ok(live
+            .map(|entry| Entry::new_with_credential(Arc::new(entry)))
             .collect())
     }
 
@@ -63,9 +74,8 @@ impl CredentialStoreApi for KernelStore {
 
 /// The user of `service` that a line of `/proc/keys` names: nine columns, the last of them `description: length`.
 fn user_of<'a>(line: &'a str, service: &str) -> Option<&'a str> {
-    let mut columns = line.split_ascii_whitespace().skip(3);
-    // Fourth column: what is left of its life. Expired keys stay listed until the kernel collects them.
-    if columns.next() == Some("expd") || columns.nth(3) != Some("user") {
+    let mut columns = line.split_ascii_whitespace().skip(7);
+    if columns.next() != Some("user") {
         return None;
     }
     columns

@@ -1,0 +1,135 @@
+//! What can end a run, and what to do next.
+
+use std::io;
+
+use crate::{
+    accepted::AcceptError,
+    advice,
+    exec_credential::ExecInfoError,
+    issuer_client::IssuerError,
+    keys::KeyError,
+    lock::LockError,
+    oidc::OidcError,
+    paths::PathsError,
+    settings::{IssuerUrl, SettingsError},
+    store::StoreError,
+};
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// kubectl's side.
+    #[error(transparent)]
+    ExecInfo(#[from] ExecInfoError),
+    /// Flags, environment, extension, configuration file.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// Directories.
+    #[error(transparent)]
+    Paths(#[from] PathsError),
+    /// Acceptance of the issuer.
+    #[error(transparent)]
+    Accept(#[from] AcceptError),
+    /// The issuer.
+    #[error(transparent)]
+    Issuer(#[from] IssuerError),
+    /// The identity provider.
+    #[error(transparent)]
+    Oidc(#[from] OidcError),
+    /// The keyring.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The locks.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// Keys.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// Nobody is there to log in.
+    #[error("a login is needed ({why}), and nobody can be asked here")]
+    LoginRequired {
+        /// At which issuer.
+        issuer: IssuerUrl,
+        /// Why.
+        why: String,
+    },
+    /// Nobody finished the login.
+    #[error("the login was not finished within {seconds} s")]
+    LoginTimeout {
+        /// How long we waited.
+        seconds: u64,
+    },
+    /// A login failed a moment ago: kubectl tries five times, and nobody wants five browser tabs.
+    #[error("{0}")]
+    LoginFailedBefore(String),
+    /// The clocks of issuer and identity provider disagree.
+    #[error(
+        "the clock of the issuer {issuer} is {seconds} s {direction} the identity provider's; nothing was stored"
+    )]
+    IssuerClock {
+        /// Which issuer.
+        issuer: IssuerUrl,
+        /// By how much.
+        seconds: u64,
+        /// `ahead of` or `behind`.
+        direction: &'static str,
+    },
+    /// The loopback listener.
+    #[error("cannot listen for the login's answer on the loopback address{port}: {source}")]
+    Listen {
+        /// ` port N` where one is configured.
+        port: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// stdout.
+    #[error("cannot write to standard output: {0}")]
+    Output(#[source] io::Error),
+    /// Several sessions and no choice.
+    #[error("there are several sessions: {}", .0.join(", "))]
+    WhichSession(Vec<String>),
+    /// The asynchronous runtime could not start.
+    #[error("cannot start: {0}")]
+    Runtime(#[source] io::Error),
+}
+
+impl Error {
+    /// What to do next, where there is something.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Settings(error) => error.hint(),
+            Self::Accept(error) => error.hint(),
+            Self::Issuer(IssuerError::Refused(refusal)) => Some(advice::of(&refusal.problem.code).1.into()),
+            Self::Issuer(IssuerError::Unreachable { .. }) => {
+                Some("check the network, the proxy variables and --issuer-ca; what this machine keeps is untouched".into())
+            }
+            Self::Issuer(IssuerError::Nonsense { .. } | IssuerError::OtherUrl { .. }) => {
+                Some("check the issuer's URL with whoever runs it; nothing was sent to it".into())
+            }
+            Self::Oidc(error) => Some(error.hint().into()),
+            Self::Store(error) => Some(error.hint()),
+            Self::Lock(_) => Some("see whether another kubectl-gatepass hangs; ending it frees the lock".into()),
+            Self::LoginRequired { issuer, .. } => Some(format!("type: kubectl-gatepass login {issuer}")),
+            Self::LoginTimeout { .. } => {
+                Some("look at the browser: some pages say there that the login was refused; then try again".into())
+            }
+            Self::IssuerClock { .. } => Some("ask whoever runs the issuer to set its clock".into()),
+            Self::Listen { .. } => {
+                Some("end the program that uses the port, or change redirectPort in the configuration file".into())
+            }
+            Self::WhichSession(_) => {
+                Some("name one: kubectl-gatepass logout <issuer URL> [--profile NAME], or use --all".into())
+            }
+            Self::ExecInfo(_) | Self::Issuer(IssuerError::Key(_)) | Self::Paths(_) | Self::Key(_) | Self::Output(_)
+            | Self::Runtime(_) | Self::LoginFailedBefore(_) => None,
+        }
+    }
+
+    /// 2 for what the person can correct in what they typed or configured, 1 for all else. kubectl shows it only.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Settings(_) | Self::ExecInfo(_) | Self::WhichSession(_) => 2,
+            _ => 1,
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! Makes text from outside fit for a terminal.
+
+use std::fmt;
+
+/// Shows text that came from outside: control and format characters (Unicode Cc and Cf, bidi overrides among them)
+/// appear as `\u{…}`, so that a claim or an error description cannot move the cursor or reorder a line.
+pub struct Escaped<'a>(pub &'a str);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const LONGEST: usize = 500;
+        for (shown, c) in self.0.chars().enumerate() {
+            if shown == LONGEST {
+                return f.write_str("…");
+            }
+            if c.is_control() || is_format(c) {
+                write!(f, "{}", c.escape_unicode())?
+            } else {
+                write!(f, "{c}")?
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Unicode general category Cf, and the line and paragraph separators.
+fn is_format(c: char) -> bool {
+    matches!(c,
+        '\u{ad}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{890}'..='\u{891}' | '\u{8e2}'
+        | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+        | '\u{fff9}'..='\u{fffb}' | '\u{110bd}' | '\u{110cd}' | '\u{13430}'..='\u{1343f}' | '\u{1bca0}'..='\u{1bca3}'
+        | '\u{1d173}'..='\u{1d17a}' | '\u{e0001}' | '\u{e0020}'..='\u{e007f}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_and_bidi_characters_are_spelled_out_and_others_kept() {
+        assert_eq!(
+            Escaped("a\u{1b}[2J\n\u{202e}ü").to_string(),
+            "a\\u{1b}[2J\\u{a}\\u{202e}ü"
+        );
+    }
+
+    #[test]
+    fn long_text_is_cut() {
+        assert_eq!(Escaped(&"x".repeat(9000)).to_string().chars().count(), 501);
+    }
+}

@@ -1,0 +1,86 @@
+//! The HTTP client: TLS by aws-lc-rs, https only, no redirect followed, bounded in time and size.
+
+use std::time::Duration;
+
+use openidconnect::http;
+use reqwest::{Certificate, Client, Response, redirect};
+
+/// Largest answer that is read. A key set or a token response is far below.
+const LARGEST: usize = 1024 * 1024;
+const CONNECT: Duration = Duration::from_secs(10);
+const WHOLE: Duration = Duration::from_secs(30);
+
+/// A request that got no usable answer.
+#[derive(Debug, thiserror::Error)]
+pub enum HttpError {
+    /// The CA given is not PEM.
+    #[error("the CA is not a PEM certificate: {0}")]
+    Ca(#[source] reqwest::Error),
+    /// The client cannot be built.
+    #[error("cannot set up TLS: {0}")]
+    Tls(#[source] reqwest::Error),
+    /// No answer.
+    #[error("{}", reason(.0))]
+    Request(#[from] reqwest::Error),
+    /// More than a megabyte.
+    #[error("the answer is too large")]
+    TooLarge,
+    /// The answer cannot be represented.
+    #[error("the answer is not valid HTTP: {0}")]
+    Invalid(#[from] http::Error),
+}
+
+/// The innermost reason, which says more to people than reqwest's outer sentence, and never the URL's query.
+fn reason(error: &reqwest::Error) -> String {
+    if error.is_timeout() {
+        return "no answer in time".into();
+    }
+    let mut source: &dyn std::error::Error = error;
+    while let Some(inner) = source.source() {
+        source = inner;
+    }
+    source.to_string()
+}
+
+/// A client that trusts only `ca` (PEM) where given, else the system's CAs. Proxy variables are honoured.
+pub fn client(ca: Option<&str>) -> Result<Client, HttpError> {
+    // Fails only when a provider is set already, which is then this one.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let mut builder = Client::builder()
+        .https_only(true)
+        // A redirect would carry a token or a code to a place that nobody pinned.
+        .redirect(redirect::Policy::none())
+        .connect_timeout(CONNECT)
+        .timeout(WHOLE)
+        .user_agent(concat!("kubectl-gatepass/", env!("CARGO_PKG_VERSION")));
+    if let Some(pem) = ca {
+        builder =
+            builder.tls_certs_only(Certificate::from_pem_bundle(pem.as_bytes()).map_err(HttpError::Ca)?);
+    }
+    builder.build().map_err(HttpError::Tls)
+}
+
+/// Reads an answer's body up to the limit.
+pub async fn read(mut response: Response) -> Result<Vec<u8>, HttpError> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        if body.len() + chunk.len() > LARGEST {
+            return Err(HttpError::TooLarge);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+/// Sends one request for openidconnect.
+pub async fn send(
+    client: &Client,
+    request: http::Request<Vec<u8>>,
+) -> Result<http::Response<Vec<u8>>, HttpError> {
+    let response = client.execute(request.try_into()?).await?;
+    let mut answer = http::Response::builder().status(response.status());
+    for (name, value) in response.headers() {
+        answer = answer.header(name, value);
+    }
+    Ok(answer.body(read(response).await?)?)
+}

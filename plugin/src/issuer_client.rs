@@ -1,0 +1,219 @@
+//! Speaks to a cluster's issuer.
+
+use aws_lc_rs::rand::SystemRandom;
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use gatepass_api::{
+    CertificateRequest, CertificateResponse, ClusterInfo, Code, PROOF_HEADER, Problem, ProofClaims, Salt,
+    path,
+};
+use reqwest::{Client, Response, header};
+use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
+
+use crate::{
+    clock::Clock,
+    escape::Escaped,
+    http::{self, HttpError},
+    keys::{KeyError, SessionKey, random, sha256_base64url},
+    settings::IssuerUrl,
+};
+
+/// The issuer gave no certificate.
+#[derive(Debug, thiserror::Error)]
+pub enum IssuerError {
+    /// It did not answer, or not intelligibly.
+    #[error("the issuer {url} cannot be reached: {source}")]
+    Unreachable {
+        /// Who was asked.
+        url: IssuerUrl,
+        /// Why.
+        source: HttpError,
+    },
+    /// It answered something else than the protocol.
+    #[error("{url} does not answer as a Gatepass issuer: {problem}")]
+    Nonsense {
+        /// Who was asked.
+        url: IssuerUrl,
+        /// What was odd.
+        problem: String,
+    },
+    /// It answered under another URL than it was asked.
+    #[error("the issuer at {asked} says that its URL is {}", Escaped(.answered))]
+    OtherUrl {
+        /// The URL that was asked.
+        asked: IssuerUrl,
+        /// The URL in the answer.
+        answered: String,
+    },
+    /// It refused.
+    #[error("{}", refusal(.0))]
+    Refused(Box<Refusal>),
+    /// Something failed here.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+}
+
+/// A refusal and the clock of the issuer that gave it.
+#[derive(Debug)]
+pub struct Refusal {
+    /// What the issuer said.
+    pub problem: Problem,
+    /// The issuer's clock minus ours.
+    pub offset: Option<Duration>,
+}
+
+fn refusal(Refusal { problem, .. }: &Refusal) -> String {
+    let (sentence, _) = crate::advice::of(&problem.code);
+    format!(
+        "{sentence} ({}, request {}): {}",
+        problem.code,
+        Escaped(&problem.request_id),
+        Escaped(&problem.detail)
+    )
+}
+
+/// A connection to one issuer.
+pub struct IssuerClient<'a> {
+    url: &'a IssuerUrl,
+    http: Client,
+    clock: &'a dyn Clock,
+}
+
+/// What one request for a certificate is made of.
+pub struct Ask<'a> {
+    /// Id of the cluster, as pinned.
+    pub cluster: &'a str,
+    /// The session's key.
+    pub key: &'a SessionKey,
+    /// The session's salt.
+    pub salt: &'a Salt,
+    /// The issuer's clock minus ours.
+    pub offset: Duration,
+    /// The body.
+    pub request: &'a CertificateRequest,
+}
+
+impl<'a> IssuerClient<'a> {
+    /// `ca` as in [`http::client`].
+    pub fn new(url: &'a IssuerUrl, ca: Option<&str>, clock: &'a dyn Clock) -> Result<Self, IssuerError> {
+        let http = http::client(ca).map_err(|source| IssuerError::Unreachable {
+            url: url.clone(),
+            source,
+        })?;
+        Ok(Self { url, http, clock })
+    }
+
+    /// Who is asked.
+    pub fn url(&self) -> &IssuerUrl {
+        self.url
+    }
+
+    /// Asks which cluster this is; also says how far the issuer's clock is ahead of ours.
+    pub async fn cluster(&self) -> Result<(ClusterInfo, Duration), IssuerError> {
+        let request = self.http.get(format!("{}{}", self.url, path::CLUSTER));
+        let response = request
+            .send()
+            .await
+            .map_err(|error| self.unreachable(error.into()))?;
+        let (status, body) = self.read(response).await?;
+        if status != 200 {
+            return Err(self.refused(status, &body));
+        }
+        let info: ClusterInfo =
+            serde_json::from_slice(&body).map_err(|error| self.nonsense(error.to_string()))?;
+        if info.url != self.url.as_str() {
+            return Err(IssuerError::OtherUrl {
+                asked: self.url.clone(),
+                answered: info.url,
+            });
+        }
+        let offset = self
+            .offset(&info.server_time)
+            .ok_or_else(|| self.nonsense("serverTime is no time".into()))?;
+        Ok((info, offset))
+    }
+
+    /// Asks for a certificate.
+    pub async fn certificate(&self, ask: &Ask<'_>) -> Result<(CertificateResponse, Duration), IssuerError> {
+        let body = serde_json::to_vec(ask.request).map_err(|error| self.nonsense(error.to_string()))?;
+        let htu = format!("{}{}", self.url, path::CERTIFICATES);
+        let claims = ProofClaims {
+            htm: "POST".into(),
+            htu: htu.clone(),
+            iat: (self.clock.now() + ask.offset).unix_timestamp(),
+            jti: URL_SAFE_NO_PAD.encode(random::<16>(&SystemRandom::new())?),
+            cluster: ask.cluster.into(),
+            salt: URL_SAFE_NO_PAD.encode(ask.salt.as_bytes()),
+            body: sha256_base64url(&body),
+        };
+        let request = self
+            .http
+            .post(htu)
+            .header(header::CONTENT_TYPE, "application/json")
+            .header(PROOF_HEADER, ask.key.proof(&claims)?)
+            .body(body);
+        let response = request
+            .send()
+            .await
+            .map_err(|error| self.unreachable(error.into()))?;
+        let (status, body) = self.read(response).await?;
+        if status != 201 {
+            return Err(self.refused(status, &body));
+        }
+        let answer: CertificateResponse =
+            serde_json::from_slice(&body).map_err(|error| self.nonsense(error.to_string()))?;
+        let offset = self
+            .offset(&answer.server_time)
+            .ok_or_else(|| self.nonsense("serverTime is no time".into()))?;
+        Ok((answer, offset))
+    }
+
+    async fn read(&self, response: Response) -> Result<(u16, Vec<u8>), IssuerError> {
+        let status = response.status().as_u16();
+        Ok((
+            status,
+            http::read(response)
+                .await
+                .map_err(|error| self.unreachable(error))?,
+        ))
+    }
+
+    /// The issuer's clock minus ours. Seconds of travel do not matter: leeways are 30 s and more.
+    fn offset(&self, server_time: &str) -> Option<Duration> {
+        let server = OffsetDateTime::parse(server_time, &Rfc3339).ok()?;
+        Some(Duration::seconds((server - self.clock.now()).whole_seconds()))
+    }
+
+    fn refused(&self, status: u16, body: &[u8]) -> IssuerError {
+        match serde_json::from_slice::<Problem>(body) {
+            Ok(problem) => {
+                let offset = self.offset(&problem.server_time);
+                IssuerError::Refused(Box::new(Refusal { problem, offset }))
+            }
+            Err(_) => self.nonsense(format!("HTTP status {status} without a problem document")),
+        }
+    }
+
+    fn unreachable(&self, source: HttpError) -> IssuerError {
+        IssuerError::Unreachable {
+            url: self.url.clone(),
+            source,
+        }
+    }
+
+    fn nonsense(&self, problem: String) -> IssuerError {
+        IssuerError::Nonsense {
+            url: self.url.clone(),
+            problem,
+        }
+    }
+}
+
+impl IssuerError {
+    /// The code of a refusal.
+    pub fn code(&self) -> Option<&Code> {
+        match self {
+            Self::Refused(refusal) => Some(&refusal.problem.code),
+            _ => None,
+        }
+    }
+}

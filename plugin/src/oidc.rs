@@ -1,0 +1,464 @@
+//! The identity provider: discovery, authorization code with PKCE, refresh. The protocol is `openidconnect`'s.
+
+pub mod browser;
+pub mod loopback;
+pub mod page;
+
+use std::sync::atomic::{AtomicU16, Ordering};
+
+use gatepass_api::Token;
+use openidconnect::{
+    AdditionalProviderMetadata, AuthenticationFlow, AuthorizationCode, ClientId, CsrfToken, EndpointMaybeSet,
+    EndpointNotSet, EndpointSet, IssuerUrl, Nonce, OAuth2TokenResponse, PkceCodeChallenge, PkceCodeVerifier,
+    ProviderMetadata, RedirectUrl, RefreshToken, RequestTokenError, Scope, TokenResponse as _, TokenUrl,
+    core::{
+        CoreAuthDisplay, CoreAuthPrompt, CoreClaimName, CoreClaimType, CoreClient, CoreClientAuthMethod,
+        CoreErrorResponseType, CoreGrantType, CoreIdTokenVerifier, CoreJsonWebKey, CoreJsonWebKeySet,
+        CoreJweContentEncryptionAlgorithm, CoreJweKeyManagementAlgorithm, CoreResponseMode, CoreResponseType,
+        CoreSubjectIdentifierType, CoreTokenResponse,
+    },
+};
+use serde::{Deserialize, Serialize};
+use time::{Duration, OffsetDateTime};
+use url::Url;
+
+use crate::{
+    accepted::PinnedIdp,
+    escape::Escaped,
+    http::{self, HttpError},
+};
+
+/// Clock leeway on `exp` (seconds), as at the issuer.
+const LEEWAY: Duration = Duration::seconds(30);
+
+/// What can go wrong at the identity provider.
+#[derive(Debug, thiserror::Error)]
+pub enum OidcError {
+    /// No answer, or a 5xx: an outage. Everything is kept.
+    #[error("the identity provider {idp} {problem}")]
+    Outage {
+        /// Which provider.
+        idp: String,
+        /// What it did.
+        problem: String,
+    },
+    /// Its metadata cannot be used.
+    #[error("the identity provider {idp} cannot be used: {problem}")]
+    Metadata {
+        /// Which provider.
+        idp: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// It refused, in OAuth's words.
+    #[error("the identity provider {idp} refused: {reason}")]
+    Refused {
+        /// Which provider.
+        idp: String,
+        /// `error` and `error_description`, escaped.
+        reason: String,
+    },
+    /// Its tokens fail a check.
+    #[error("the identity provider {idp} returned tokens that cannot be used: {problem}")]
+    Token {
+        /// Which provider.
+        idp: String,
+        /// Which check.
+        problem: String,
+    },
+    /// The redirect came from somebody else (RFC 9207 section 2.4).
+    #[error("the login's answer does not come from the identity provider {idp} that was asked: {problem}")]
+    MixUp {
+        /// Which provider was asked.
+        idp: String,
+        /// What was odd.
+        problem: &'static str,
+    },
+}
+
+impl OidcError {
+    /// What to do next.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Outage { .. } => "try again; what this machine keeps is untouched",
+            Self::Metadata { .. } => "ask whoever runs the identity provider or the issuer",
+            Self::Refused { .. } => {
+                "try again with the right account, or ask whoever runs the identity provider"
+            }
+            Self::Token { .. } => "ask whoever runs the identity provider; nothing was stored",
+            Self::MixUp { .. } => {
+                "nothing was stored; look at what else the browser had open, and report it if it repeats"
+            }
+        }
+    }
+}
+
+/// Metadata beyond openidconnect's own list.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Extra {
+    /// RFC 9207 section 3.
+    #[serde(default)]
+    authorization_response_iss_parameter_supported: bool,
+}
+
+impl AdditionalProviderMetadata for Extra {}
+
+type Metadata = ProviderMetadata<
+    Extra,
+    CoreAuthDisplay,
+    CoreClientAuthMethod,
+    CoreClaimName,
+    CoreClaimType,
+    CoreGrantType,
+    CoreJweContentEncryptionAlgorithm,
+    CoreJweKeyManagementAlgorithm,
+    CoreJsonWebKey,
+    CoreResponseMode,
+    CoreResponseType,
+    CoreSubjectIdentifierType,
+>;
+
+type DiscoveredClient = CoreClient<
+    EndpointSet,
+    EndpointNotSet,
+    EndpointNotSet,
+    EndpointNotSet,
+    EndpointMaybeSet,
+    EndpointMaybeSet,
+>;
+
+/// What a login or a refresh returned, checked.
+pub struct Tokens {
+    /// The ID token; absent where a refresh returned none.
+    pub id_token: Option<CheckedIdToken>,
+    /// The refresh token, where there is a new one.
+    pub refresh_token: Option<Token>,
+}
+
+/// An ID token of the expected issuer and audience.
+pub struct CheckedIdToken {
+    /// The token.
+    pub token: Token,
+    /// `iat`, Unix seconds.
+    pub iat: i64,
+    /// `sub`.
+    pub subject: String,
+    /// What to call the person on a page or a terminal; unescaped.
+    pub display_name: String,
+    /// Whether it carries the expected nonce.
+    pub has_nonce: bool,
+}
+
+/// An identity provider whose metadata was fetched.
+pub struct Provider {
+    idp: PinnedIdp,
+    http: reqwest::Client,
+    client: DiscoveredClient,
+    token_endpoint: String,
+    names_itself: bool,
+}
+
+/// A login that was begun.
+pub struct Authorization {
+    /// What to open in a browser.
+    pub url: Url,
+    /// What the redirect must carry.
+    pub state: String,
+    verifier: PkceCodeVerifier,
+    redirect: RedirectUrl,
+    nonce: String,
+}
+
+/// The redirect's parameters, after `state` was found to be right.
+pub struct Redirect {
+    /// `code`, or `error` and `error_description`.
+    pub outcome: Result<String, String>,
+    /// `iss` (RFC 9207).
+    pub iss: Option<String>,
+}
+
+impl Provider {
+    /// Fetches metadata and keys; endpoints come from nowhere else.
+    pub async fn discover(idp: &PinnedIdp, ca: Option<&str>) -> Result<Self, OidcError> {
+        let metadata_error = |problem: String| OidcError::Metadata {
+            idp: idp.issuer.clone(),
+            problem,
+        };
+        let issuer = IssuerUrl::new(idp.issuer.clone()).map_err(|error| metadata_error(error.to_string()))?;
+        let http = http::client(ca).map_err(|error| outage(idp, &error))?;
+        let transport = Transport::new(&http);
+        // openidconnect compares the metadata's `issuer` with the one asked (OpenID Connect Discovery section 4.3).
+        let metadata = Metadata::discover_async(issuer, &|request| transport.send(request)).await;
+        let metadata = metadata.map_err(|error| match error {
+            openidconnect::DiscoveryError::Request(error) => outage(idp, &error),
+            openidconnect::DiscoveryError::Response(status, ..) if status.is_server_error() => {
+                OidcError::Outage {
+                    idp: idp.issuer.clone(),
+                    problem: format!("answers {status} when asked for its metadata"),
+                }
+            }
+            openidconnect::DiscoveryError::Response(status, ..) => {
+                metadata_error(format!("it answers {status} when asked for its metadata"))
+            }
+            openidconnect::DiscoveryError::Validation(problem) => {
+                metadata_error(Escaped(&problem).to_string())
+            }
+            _ => metadata_error("its metadata or key set is not in the expected form".into()),
+        })?;
+        let endpoints = [
+            Some(metadata.authorization_endpoint().url()),
+            metadata.token_endpoint().map(TokenUrl::url),
+        ];
+        if endpoints.iter().flatten().any(|url| url.scheme() != "https") {
+            return Err(metadata_error(
+                "its metadata names an endpoint that is not https".into(),
+            ));
+        }
+        let token_endpoint = metadata
+            .token_endpoint()
+            .ok_or_else(|| metadata_error("it has no token endpoint".into()))?;
+        Ok(Self {
+            idp: idp.clone(),
+            token_endpoint: token_endpoint.to_string(),
+            names_itself: metadata
+                .additional_metadata()
+                .authorization_response_iss_parameter_supported,
+            client: CoreClient::from_provider_metadata(metadata, ClientId::new(idp.client_id.clone()), None),
+            http,
+        })
+    }
+
+    /// Where refreshes go.
+    pub fn token_endpoint(&self) -> &str {
+        &self.token_endpoint
+    }
+
+    /// Begins an authorization code login with PKCE S256 (RFC 7636).
+    pub fn authorize(&self, redirect: &Url, nonce: String) -> Authorization {
+        let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
+        let redirect = RedirectUrl::from_url(redirect.clone());
+        let expected = Nonce::new(nonce.clone());
+        let mut request = self
+            .client
+            .authorize_url(
+                AuthenticationFlow::<CoreResponseType>::AuthorizationCode,
+                CsrfToken::new_random,
+                || expected,
+            )
+            .set_redirect_uri(std::borrow::Cow::Borrowed(&redirect))
+            .set_pkce_challenge(challenge);
+        for scope in self.idp.scopes.iter().filter(|scope| *scope != "openid") {
+            request = request.add_scope(Scope::new(scope.clone()));
+        }
+        if self.idp.scopes.iter().any(|scope| scope == "offline_access") {
+            // Without it the provider ignores the scope (OpenID Connect Core section 11).
+            request = request.add_prompt(CoreAuthPrompt::Consent);
+        }
+        let (url, state, _) = request.url();
+        Authorization {
+            url,
+            state: state.secret().clone(),
+            verifier,
+            redirect,
+            nonce,
+        }
+    }
+
+    /// Redeems the code that the redirect brought. `now` is the corrected time.
+    pub async fn redeem(
+        &self,
+        authorization: Authorization,
+        redirect: Redirect,
+        now: OffsetDateTime,
+    ) -> Result<(CheckedIdToken, Option<Token>), OidcError> {
+        let mix_up = |problem| OidcError::MixUp {
+            idp: self.idp.issuer.clone(),
+            problem,
+        };
+        match &redirect.iss {
+            Some(iss) if *iss != self.idp.issuer => return Err(mix_up("its iss parameter names another")),
+            None if self.names_itself => return Err(mix_up("its iss parameter is missing")),
+            _ => {}
+        }
+        let code = redirect.outcome.map_err(|reason| OidcError::Refused {
+            idp: self.idp.issuer.clone(),
+            reason,
+        })?;
+        let transport = Transport::new(&self.http);
+        let request = self.client.exchange_code(AuthorizationCode::new(code));
+        let request = request.map_err(|error| self.token_error(error.to_string()))?;
+        let response = request
+            .set_redirect_uri(std::borrow::Cow::Borrowed(&authorization.redirect))
+            .set_pkce_verifier(authorization.verifier)
+            .request_async(&|request| transport.send(request))
+            .await
+            .map_err(|error| token_request_error(&self.idp, &transport, error))?;
+        let verifier = self.client.id_token_verifier().allow_any_alg();
+        let tokens = check(&self.idp, &response, verifier, &authorization.nonce, now)?;
+        let id_token = tokens
+            .id_token
+            .ok_or_else(|| self.token_error("there is no ID token among them".into()))?;
+        if !id_token.has_nonce {
+            return Err(
+                self.token_error("the ID token lacks the nonce, so it is not bound to this machine".into())
+            );
+        }
+        Ok((id_token, tokens.refresh_token))
+    }
+
+    fn token_error(&self, problem: String) -> OidcError {
+        OidcError::Token {
+            idp: self.idp.issuer.clone(),
+            problem,
+        }
+    }
+}
+
+/// Redeems a refresh token at the endpoint that the login's metadata named. One request.
+pub async fn refresh(
+    idp: &PinnedIdp,
+    ca: Option<&str>,
+    token_endpoint: &str,
+    refresh_token: &Token,
+    nonce: &str,
+    now: OffsetDateTime,
+) -> Result<Tokens, OidcError> {
+    let wrong = |error: url::ParseError| OidcError::Metadata {
+        idp: idp.issuer.clone(),
+        problem: error.to_string(),
+    };
+    let http = http::client(ca).map_err(|error| outage(idp, &error))?;
+    let issuer = IssuerUrl::new(idp.issuer.clone()).map_err(wrong)?;
+    let client = CoreClient::new(
+        ClientId::new(idp.client_id.clone()),
+        issuer,
+        CoreJsonWebKeySet::default(),
+    )
+    .set_token_uri(TokenUrl::new(token_endpoint.to_owned()).map_err(wrong)?);
+    let transport = Transport::new(&http);
+    let response = client
+        .exchange_refresh_token(&RefreshToken::new(refresh_token.expose().to_owned()))
+        .request_async(&|request| transport.send(request))
+        .await
+        .map_err(|error| token_request_error(idp, &transport, error))?;
+    // The token came straight from the provider over TLS (OpenID Connect Core section 3.1.3.7, point 6), and the
+    // issuer verifies its signature next: fetching the key set here would be a third request for nothing.
+    let verifier = client
+        .id_token_verifier()
+        .allow_any_alg()
+        .insecure_disable_signature_check();
+    check(idp, &response, verifier, nonce, now)
+}
+
+/// Checks issuer, audience, expiry and nonce; a missing nonce is the caller's business, a wrong one never is.
+fn check(
+    idp: &PinnedIdp,
+    response: &CoreTokenResponse,
+    verifier: CoreIdTokenVerifier<'_>,
+    nonce: &str,
+    now: OffsetDateTime,
+) -> Result<Tokens, OidcError> {
+    let refresh_token = response
+        .refresh_token()
+        .map(|token| Token::new(token.secret().clone()));
+    let Some(id_token) = response.id_token() else {
+        return Ok(Tokens {
+            id_token: None,
+            refresh_token,
+        });
+    };
+    let time = (now - LEEWAY).unix_timestamp();
+    let verifier = verifier
+        .set_time_fn(move || chrono::DateTime::from_timestamp(time, 0).unwrap_or_default())
+        // The issuer judges further audiences by `azp`; here ours must be among them.
+        .set_other_audience_verifier_fn(|_| true);
+    let right_or_missing = |found: Option<&Nonce>| match found {
+        Some(found) if found.secret() != nonce => Err("the nonce is that of another login".to_owned()),
+        _ => Ok(()),
+    };
+    let claims = id_token
+        .claims(&verifier, right_or_missing)
+        .map_err(|error| OidcError::Token {
+            idp: idp.issuer.clone(),
+            problem: Escaped(&error.to_string()).to_string(),
+        })?;
+    let display_name = claims.preferred_username().map(|name| name.as_str());
+    let display_name = display_name.or_else(|| claims.email().map(|email| email.as_str()));
+    let checked = CheckedIdToken {
+        token: Token::new(id_token.to_string()),
+        iat: claims.issue_time().timestamp(),
+        subject: claims.subject().to_string(),
+        display_name: display_name.unwrap_or(claims.subject()).to_owned(),
+        has_nonce: claims.nonce().is_some(),
+    };
+    Ok(Tokens {
+        id_token: Some(checked),
+        refresh_token,
+    })
+}
+
+/// Sends openidconnect's requests and remembers the last status, which its errors do not tell.
+struct Transport<'a> {
+    http: &'a reqwest::Client,
+    status: AtomicU16,
+}
+
+impl<'a> Transport<'a> {
+    fn new(http: &'a reqwest::Client) -> Self {
+        Self {
+            http,
+            status: AtomicU16::new(0),
+        }
+    }
+
+    async fn send(
+        &self,
+        request: openidconnect::HttpRequest,
+    ) -> Result<openidconnect::HttpResponse, HttpError> {
+        let response = http::send(self.http, request).await?;
+        self.status.store(response.status().as_u16(), Ordering::Relaxed);
+        Ok(response)
+    }
+}
+
+type TokenRequestError =
+    RequestTokenError<HttpError, openidconnect::StandardErrorResponse<CoreErrorResponseType>>;
+
+/// At the token endpoint any 4xx is a refusal, whatever its words; all else that is no answer is an outage.
+fn token_request_error(idp: &PinnedIdp, transport: &Transport<'_>, error: TokenRequestError) -> OidcError {
+    let status = transport.status.load(Ordering::Relaxed);
+    match error {
+        RequestTokenError::Request(error) => outage(idp, &error),
+        _ if status >= 500 => OidcError::Outage {
+            idp: idp.issuer.clone(),
+            problem: format!("answers {status} when asked for tokens"),
+        },
+        RequestTokenError::ServerResponse(response) => {
+            let description = response
+                .error_description()
+                .map(|text| format!(": {text}"))
+                .unwrap_or_default();
+            let reason = format!("{}{description}", response.error().as_ref());
+            OidcError::Refused {
+                idp: idp.issuer.clone(),
+                reason: Escaped(&reason).to_string(),
+            }
+        }
+        _ if (400..500).contains(&status) => OidcError::Refused {
+            idp: idp.issuer.clone(),
+            reason: format!("HTTP status {status}"),
+        },
+        // The body may hold tokens: nothing of it is shown.
+        RequestTokenError::Parse(..) | RequestTokenError::Other(_) => OidcError::Outage {
+            idp: idp.issuer.clone(),
+            problem: format!("answers {status} with something that is no token response"),
+        },
+    }
+}
+
+fn outage(idp: &PinnedIdp, error: &HttpError) -> OidcError {
+    OidcError::Outage {
+        idp: idp.issuer.clone(),
+        problem: format!("cannot be reached: {}", Escaped(&error.to_string())),
+    }
+}

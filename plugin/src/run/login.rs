@@ -1,0 +1,281 @@
+//! Login: a person in a browser, then the first certificate.
+
+use std::path::PathBuf;
+
+use aws_lc_rs::rand::SystemRandom;
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use gatepass_api::Salt;
+use time::Duration;
+
+use super::{REFRESH_PATIENCE, Run, renew::Outcome};
+use crate::{
+    accepted::Accepted,
+    credential::Credential,
+    error::Error,
+    escape::Escaped,
+    keys::{SessionKey, random},
+    lock::Purpose,
+    oidc::{
+        Provider, browser,
+        loopback::{Loopback, Waiting},
+        page::{Page, html},
+    },
+    session::{IdToken, Session},
+    settings::IssuerUrl,
+    store::Entry,
+};
+
+/// Clock leeway between issuer and identity provider.
+const LEEWAY: i64 = 30;
+
+/// What a person typed beside the issuer.
+#[derive(Default)]
+pub struct Typed {
+    /// `--idp`
+    pub idp: Option<String>,
+    /// `--idp-ca`
+    pub idp_ca: Option<PathBuf>,
+    /// `--browser-command`
+    pub browser_command: Option<String>,
+    /// `--accept-change`
+    pub accept_change: bool,
+}
+
+impl Typed {
+    /// Whether it asks for another identity provider, or another CA of it, than is in use.
+    pub(super) fn changes_idp(&self, pinned: &Accepted) -> bool {
+        self.idp_ca.is_some()
+            || self
+                .idp
+                .as_ref()
+                .is_some_and(|idp| *idp != pinned.identity_provider.issuer)
+    }
+}
+
+impl Run<'_> {
+    /// The typed command: accepts what is new and always asks the person.
+    pub async fn login(&self, typed: &Typed) -> Result<Credential, Error> {
+        let accepted = self.accept_typed(typed).await?;
+        let session = self.session_entry(&accepted);
+        let _guard = self
+            .locks()
+            .acquire(&session, Purpose::Login, self.settings.login_timeout())
+            .await?;
+        self.log_in(&accepted, typed, "you asked for it").await
+    }
+
+    /// One login, for whoever holds the `login` lock, and the certificate that comes of it.
+    pub(super) async fn log_in(
+        &self,
+        accepted: &Accepted,
+        typed: &Typed,
+        why: &str,
+    ) -> Result<Credential, Error> {
+        let offset = self.contact(accepted).await?;
+        self.remember_clock(accepted, offset);
+        let accepted = Accepted {
+            clock_offset_seconds: offset.whole_seconds(),
+            ..accepted.clone()
+        };
+        let (browser, outcome) = self.ask_person(&accepted, typed, why, offset).await?;
+        let result = match outcome {
+            Ok((session, who)) => self
+                .begin(&accepted, session)
+                .await
+                .map(|credential| (credential, who)),
+            Err(error) => Err(error),
+        };
+        let message = result.as_ref().err().map(ToString::to_string);
+        let page = match (&result, &message) {
+            (Ok((_, who)), _) => Page::Success {
+                who,
+                cluster: &accepted.cluster_name,
+                idp: &accepted.identity_provider.issuer,
+            },
+            (_, message) => Page::Failure {
+                problem: message.as_deref().unwrap_or_default(),
+            },
+        };
+        let style_nonce = URL_SAFE_NO_PAD.encode(random::<16>(&SystemRandom::new())?);
+        browser.answer(html(&page, &style_nonce), style_nonce).await;
+        let (credential, _) = result?;
+        self.failures(&accepted).forget();
+        Ok(credential)
+    }
+
+    /// Sends the person to the identity provider and redeems what comes back. The browser still waits for its page.
+    async fn ask_person(
+        &self,
+        accepted: &Accepted,
+        typed: &Typed,
+        why: &str,
+        offset: Duration,
+    ) -> Result<(Waiting, Result<(Session, String), Error>), Error> {
+        let timeout = self.settings.login_timeout();
+        let idp = &accepted.identity_provider;
+        let provider = Provider::discover(idp, self.idp_ca(accepted)?.as_deref()).await?;
+        let port = self
+            .settings
+            .file
+            .identity_provider(&idp.issuer)
+            .and_then(|settings| settings.redirect_port);
+        let named = port.map(|port| format!(" port {port}")).unwrap_or_default();
+        let listener = Loopback::bind(port).await.map_err(|source| Error::Listen {
+            port: named.clone(),
+            source,
+        })?;
+
+        let (key, pkcs8) = SessionKey::generate()?;
+        let login_time = (self.clock.now() + offset).unix_timestamp();
+        let salt = Salt::new(
+            login_time.try_into().unwrap_or_default(),
+            random(&SystemRandom::new())?,
+        );
+        let authorization = provider.authorize(&listener.redirect_uri(), key.commitment(&salt));
+
+        self.ui.say(&format!(
+            "kubectl-gatepass: log in to cluster {} with your browser ({why}). If no page opens, open this one:\n  {}",
+            Escaped(&accepted.cluster_name),
+            authorization.url
+        ));
+        let typed_command = typed
+            .browser_command
+            .as_ref()
+            .map(|command| vec![command.clone()]);
+        let command = typed_command
+            .as_ref()
+            .or(self.settings.file.browser_command.as_ref());
+        if let Err(error) = browser::open(command.map(Vec::as_slice), &authorization.url) {
+            self.ui
+                .say(&format!("kubectl-gatepass: no browser could be opened: {error}"));
+        }
+        let state = authorization.state.clone();
+        let (redirect, browser) = match tokio::time::timeout(timeout, listener.callback(&state)).await {
+            Ok(callback) => callback.map_err(|source| Error::Listen { port: named, source })?,
+            Err(_) => {
+                return Err(Error::LoginTimeout {
+                    seconds: timeout.as_secs(),
+                });
+            }
+        };
+        let now = self.clock.now() + offset;
+        let redeemed = provider
+            .redeem(authorization, redirect, now)
+            .await
+            .map_err(Error::from);
+        let outcome = redeemed.and_then(|(id_token, refresh_token)| {
+            let deadline = i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX);
+            check_login_time(self.settings.issuer()?, login_time, id_token.iat, deadline)?;
+            let login = IdToken {
+                token: id_token.token,
+                iat: id_token.iat,
+                has_nonce: true,
+            };
+            let endpoint = provider.token_endpoint().to_owned();
+            let session = Session::new(id_token.subject, &pkcs8, &salt, login, refresh_token, endpoint);
+            Ok((session, id_token.display_name))
+        });
+        Ok((browser, outcome))
+    }
+
+    /// Replaces the session of this account, for all clusters, and gets the first certificate.
+    async fn begin(&self, accepted: &Accepted, mut session: Session) -> Result<Credential, Error> {
+        let entry = self.session_entry(accepted);
+        // A program that refreshes the old session must not write it back over the new one.
+        let _guard = self
+            .locks()
+            .acquire(&entry, Purpose::Refresh, REFRESH_PATIENCE)
+            .await?;
+        if let Err(error) = self.store.save(&entry, &session.write(), None) {
+            self.not_kept("session", &error);
+        }
+        self.forget_credentials(accepted)?;
+        match self.exchange(accepted, &mut session).await? {
+            Outcome::Renewed(credential) => {
+                self.remember_profile(accepted);
+                Ok(*credential)
+            }
+            Outcome::LoginNeeded(why) => Err(Error::LoginRequired {
+                issuer: self.settings.issuer()?.clone(),
+                why,
+            }),
+        }
+    }
+
+    /// Credentials of the session before this one, at every cluster that it served.
+    fn forget_credentials(&self, accepted: &Accepted) -> Result<(), Error> {
+        for other in self.accepted_file().all()? {
+            if other
+                .identity_provider
+                .serves_same_session(&accepted.identity_provider)
+            {
+                let entry = Entry::Credential {
+                    issuer: &other.url,
+                    profile: &self.settings.profile,
+                };
+                if let Err(error) = self.store.delete(&entry) {
+                    tracing::warn!(%error, issuer = other.url, "cannot delete an old credential");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn remember_profile(&self, accepted: &Accepted) {
+        if !accepted.profiles.contains(&self.settings.profile) {
+            let note = |accepted: &mut Accepted| {
+                accepted.profiles.insert(self.settings.profile.clone());
+            };
+            if let Err(error) = self.accepted_file().note(&accepted.url, note) {
+                tracing::warn!(%error, "cannot note the profile");
+            }
+        }
+    }
+}
+
+/// The salt's time against the token that commits to it: at most 30 s after, and no further before than a login takes.
+/// Else the issuer's clock is wrong, or somebody waited to show the token.
+fn check_login_time(issuer: &IssuerUrl, login_time: i64, iat: i64, deadline: i64) -> Result<(), Error> {
+    let ahead = login_time - iat;
+    if ahead > LEEWAY {
+        Err(Error::IssuerClock {
+            issuer: issuer.clone(),
+            seconds: ahead.unsigned_abs(),
+            direction: "ahead of",
+        })
+    } else if -ahead > deadline + LEEWAY {
+        Err(Error::IssuerClock {
+            issuer: issuer.clone(),
+            seconds: ahead.unsigned_abs(),
+            direction: "behind",
+        })
+    } else {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_login_time_far_from_the_token_names_the_issuers_clock() {
+        let issuer = IssuerUrl::parse("https://i").unwrap();
+        let check = |login_time| check_login_time(&issuer, login_time, 10_000, 180);
+        assert!(check(10_000).is_ok() && check(10_030).is_ok() && check(9_790).is_ok());
+        assert!(matches!(
+            check(10_031),
+            Err(Error::IssuerClock {
+                direction: "ahead of",
+                ..
+            })
+        ));
+        assert!(matches!(
+            check(9_789),
+            Err(Error::IssuerClock {
+                direction: "behind",
+                ..
+            })
+        ));
+    }
+}
