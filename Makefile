@@ -1,0 +1,63 @@
+# `make` lists what there is to do. Everything that is built or installed lies under target/.
+
+MAKEFLAGS += --no-print-directory
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint advisories bench release clean
+
+host := $(shell rustc -vV | sed -n 's/^host: //p')
+static := target/$(host)/release
+deny := target/tools/bin/cargo-deny
+
+help: ## list what there is to do
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 18
+
+demo: release ## log in at a real identity provider and use the certificate at a real API server, unattended
+	@tests/setup & setup=$$!
+	cargo build --locked --quiet --workspace --bin demo
+	wait $$setup
+	GATEPASS_BIN=$(static) exec target/debug/demo
+
+test: ## everything, on real parts; installs and builds what it needs
+	@tests/setup & setup=$$!
+	cargo build --locked --workspace --all-targets
+	wait $$setup
+	# The store on a real Secret Service in each of its states; then everything else. Always the whole workspace, because a
+	# part of it would have other features and be compiled again. End-to-end tests wait more than they compute, so more of
+	# them run side by side than there are cores.
+	for state in unlocked locked no-login no-service no-bus hung; do
+	  tests/keyring/headless-keyring.sh --$$state -- \
+	    cargo test --locked --workspace --quiet --test secret_service -- --ignored --exact $${state/-/_}
+	done
+	RUST_TEST_THREADS=4 cargo test --locked --workspace
+
+lint: $(deny) ## formatting, clippy, documentation, licences and bans
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items --quiet
+	$(deny) --log-level error --locked check bans licenses sources
+
+advisories: $(deny) ## known vulnerabilities; says when the database cannot be reached
+	@if ! $(deny) --locked fetch db 2>target/advisories.log; then
+	  echo "The advisory database cannot be reached from here; nothing was checked. See target/advisories.log" >&2
+	  exit 1
+	fi
+	$(deny) --locked check --disable-fetch advisories
+
+bench: release ## today's figures beside their anchors
+	cargo bench --locked -p gatepass-issuer
+	tests/setup
+	cargo build --locked --quiet --workspace --bin hot-path
+	GATEPASS_BIN=$(static) target/debug/hot-path
+
+release: ## both binaries as shipped: static, for this host
+	RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --release --target $(host) -p kubectl-gatepass -p gatepass-issuer
+
+clean: ## remove target/, with the control plane that took six minutes to build
+	rm -rf target
+
+$(deny):
+	cargo install --locked --version '^0.20' --root target/tools --target-dir target/tools/build cargo-deny
+	rm -rf target/tools/build
