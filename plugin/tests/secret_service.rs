@@ -1,7 +1,6 @@
 //! The store on a real Secret Service in every state it can be in, and on none.
 //!
-//! The ignored tests need the state they are named for: `tests/keyring/headless-keyring.sh --<state> -- cargo test -p
-//! kubectl-gatepass --test secret_service -- --ignored --exact <state>`, with `-` written as `_` in the test's name.
+//! The ignored tests need the state they are named for: `tests/keyring/every-state.sh` runs each in its own.
 #![cfg(target_os = "linux")]
 
 use std::{
@@ -156,8 +155,9 @@ fn unlocked_then_locked() {
     assert!(
         Command::new("dbus-send")
             .args(lock.split_ascii_whitespace())
-            .status()
+            .output()
             .unwrap()
+            .status
             .success()
     );
     for result in [

@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Runs the plugin's store in every state that a Secret Service can be in, each in a keyring of its own.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+while read -r state test; do
+  echo "keyring: $state: $test"
+  tests/keyring/headless-keyring.sh "--$state" -- \
+    cargo test -q -p kubectl-gatepass --test secret_service -- --ignored --exact "$test" </dev/null
+done <<'X'
+unlocked unlocked
+unlocked unlocked_in_parallel
+unlocked unlocked_then_locked
+locked locked
+no-login no_login
+no-service no_service
+no-bus no_bus
+hung hung
+X
