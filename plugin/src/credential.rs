@@ -44,6 +44,9 @@ const LEAST_LEFT: i64 = 10;
 const RENEW_FROM: i64 = 700;
 const RENEW_SPREAD: i64 = 150;
 
+/// How long to wait with the next renewal after one failed, in seconds.
+const POSTPONE: i64 = 30;
+
 /// What to do with a kept credential.
 #[derive(Debug, PartialEq, Eq)]
 #[must_use]
@@ -128,6 +131,12 @@ impl Credential {
         }
     }
 
+    /// The same credential, with its renewal put off for a moment because one just failed.
+    pub fn postponed(mut self, now: OffsetDateTime) -> Self {
+        self.renew_at = now.unix_timestamp() + self.offset + POSTPONE;
+        self
+    }
+
     /// How much is left of it at a local time.
     pub fn left(&self, now: OffsetDateTime) -> Duration {
         Duration::seconds(self.not_after - self.offset - now.unix_timestamp())
@@ -189,6 +198,17 @@ mod tests {
     fn renewals_are_spread() {
         assert_eq!(after(&credential(0, u16::MAX), 509), Use::Serve);
         assert_eq!(after(&credential(0, u16::MAX), 510), Use::Renew);
+    }
+
+    #[test]
+    fn a_failed_renewal_is_not_tried_again_at_once_and_does_not_lengthen_its_life() {
+        let credential = credential(600, 0).postponed(NOW + Duration::seconds(500));
+        assert_eq!(after(&credential, 529), Use::Serve);
+        assert_eq!(after(&credential, 530), Use::Renew);
+        assert_eq!(
+            after(&credential.postponed(NOW + Duration::seconds(585)), 591),
+            Use::Discard
+        );
     }
 
     #[test]

@@ -54,6 +54,15 @@ impl Run<'_> {
     /// A credential for the issuer in the settings. `kept` is what the keyring holds, if it should be renewed.
     pub async fn credential(&self, kept: Option<Credential>) -> Result<Credential, Error> {
         let accepted = self.accepted().await?;
+        if let Some(kept) = &kept
+            && self
+                .locks()
+                .try_acquire(&self.session_entry(&accepted), Purpose::Refresh)?
+                .is_none()
+        {
+            // Another program renews right now; what we have is good until it is done.
+            return Ok(kept.clone());
+        }
         let why = match self.renew(&accepted).await {
             Ok(renew::Outcome::Renewed(credential)) => return Ok(*credential),
             Ok(renew::Outcome::LoginNeeded(why)) => why,
@@ -102,6 +111,11 @@ impl Run<'_> {
     /// A credential that still lives is better than an error.
     fn still_good(&self, kept: Option<Credential>, error: &Error) -> Option<Credential> {
         let kept = kept.filter(|kept| kept.judge(self.clock.now()) != Use::Discard)?;
+        // An outage must not delay every command of the credential's last minutes.
+        let kept = kept.postponed(self.clock.now());
+        if self.keep(&kept).is_err() {
+            tracing::debug!("the renewal was not postponed");
+        }
         let left = kept.left(self.clock.now()).whole_seconds();
         self.ui.say(&format!(
             "kubectl-gatepass: the credential could not be renewed and ends in {left} s: {error}"

@@ -9,7 +9,7 @@ use crate::{
     error::Error,
     escape::Escaped,
     issuer_client::IssuerClient,
-    settings::{IssuerUrl, SettingsError, read_pem},
+    settings::{IssuerUrl, read_pem},
 };
 
 use super::Typed;
@@ -136,12 +136,7 @@ impl Run<'_> {
             .idp
             .as_deref()
             .or(in_file.and_then(|entry| entry.identity_provider.as_deref()));
-        let idp_ca = typed
-            .idp_ca
-            .clone()
-            .map(read_pem)
-            .transpose()
-            .map_err(SettingsError::from)?;
+        let idp_ca = typed.idp_ca.clone().map(read_pem).transpose()?;
         Ok(accepted::proposal(url, ca, info, idp, idp_ca)?)
     }
 
