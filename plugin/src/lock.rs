@@ -62,9 +62,15 @@ pub struct Locks {
 /// A lock that is held until this is dropped.
 #[derive(Debug)]
 #[must_use = "the lock is let go when this is dropped"]
-pub struct Guard {
-    /// Closing the file unlocks it. Programs we start do not inherit it: Rust opens files close-on-exec.
-    _file: File,
+pub struct Guard(File);
+
+impl Drop for Guard {
+    /// Closing would do, were it not for a program that another thread is just starting: until it runs it has our files
+    /// too. (Then it does not: Rust opens files close-on-exec.)
+    fn drop(&mut self) {
+        // What cannot be unlocked is unlocked when the file is closed, right after.
+        let _ = self.0.unlock();
+    }
 }
 
 impl Locks {
@@ -77,7 +83,7 @@ impl Locks {
     pub fn try_acquire(&self, session: &Entry<'_>, purpose: Purpose) -> Result<Option<Guard>, LockError> {
         let (path, file) = self.open(session, purpose)?;
         match file.try_lock() {
-            Ok(()) => Ok(Some(Guard { _file: file })),
+            Ok(()) => Ok(Some(Guard(file))),
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(source)) => Err(LockError::Unusable { path, source }),
         }
@@ -140,7 +146,7 @@ fn lock(file: File) -> io::Result<Guard> {
     loop {
         match file.lock() {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            locked => return locked.map(|()| Guard { _file: file }),
+            locked => return locked.map(|()| Guard(file)),
         }
     }
 }

@@ -10,8 +10,12 @@ mod file;
 #[cfg(target_os = "linux")]
 mod kernel;
 mod key;
+#[cfg(any(target_os = "macos", windows))]
+mod native;
 #[cfg(target_os = "linux")]
 mod secret_service;
+#[cfg(any(windows, test))]
+mod split;
 
 use std::{
     collections::HashMap,
@@ -262,7 +266,16 @@ fn desktop(deadline: Duration) -> Result<Place, StoreError> {
     })
 }
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(any(target_os = "macos", windows))]
+fn desktop(deadline: Duration) -> Result<Place, StoreError> {
+    let store = native::NativeStore::open(deadline)?;
+    Ok(Place {
+        words: native::NAME,
+        store: Arc::new(store),
+    })
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "macos", windows)))]
 fn desktop(_: Duration) -> Result<Place, StoreError> {
     Err(StoreError::Unsupported { store: "keyring" })
 }

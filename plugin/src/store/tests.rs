@@ -65,7 +65,7 @@ fn sessions_are_listed_by_home() {
 
 /// A place in memory that answers every call with the same error, where it has one.
 #[derive(Debug, Clone, Default)]
-struct Memory {
+pub(super) struct Memory {
     secrets: Arc<Mutex<HashMap<String, Vec<u8>>>>,
     fault: Option<StoreError>,
     calls: Arc<Mutex<usize>>,
@@ -90,7 +90,7 @@ impl Memory {
         *self.calls.lock().unwrap()
     }
 
-    fn held(&self) -> Vec<Vec<u8>> {
+    pub(super) fn held(&self) -> Vec<Vec<u8>> {
         self.secrets.lock().unwrap().values().cloned().collect()
     }
 }
