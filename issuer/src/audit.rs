@@ -1,0 +1,165 @@
+//! The audit record. A certificate leaves only for a [`Receipt`]: no record, no certificate.
+
+mod sink;
+
+use serde::Serialize;
+
+use crate::ca::Leaf;
+use crate::clock::rfc3339;
+use crate::error::Refusal;
+use crate::escape::visible;
+use crate::id_token::Claims;
+use crate::mapping::Identity;
+use crate::proof::Proof;
+
+pub use sink::{AuditLog, Sink};
+
+/// Shows that a record was written; only [`AuditLog`] makes one.
+#[derive(Debug)]
+pub struct Receipt(());
+
+/// The sink refused a record, or did not take it in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the audit record could not be written")]
+pub struct Unavailable;
+
+/// What became known about a request while it was checked.
+///
+/// Only verified facts, apart from `reason`, which is the asker's claim. Strings are escaped: a line of a log must
+/// not be able to pretend that it is two, or to hide half of itself.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Trail {
+    /// Position of the identity provider in the configuration.
+    #[serde(skip)]
+    pub(crate) idp: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) identity_provider: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token_issued: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proof_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session_key: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_rfc3339")]
+    pub(crate) login_time: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "escaped")]
+    pub(crate) reason: Option<String>,
+    #[serde(flatten)]
+    certificate: Option<Certificate>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Certificate {
+    username: String,
+    groups: Vec<String>,
+    uid: String,
+    session: String,
+    bound: bool,
+    serial: String,
+    credential_id: String,
+    not_before: String,
+    not_after: String,
+}
+
+/// How much of a string from outside goes into a record.
+const SHOWN: usize = 1024;
+
+impl Trail {
+    pub(crate) fn token(&mut self, claims: &Claims) {
+        self.client = Some(visible(claims.client_id(), SHOWN).into_owned());
+        self.subject = Some(visible(claims.subject(), SHOWN).into_owned());
+        self.token_id = claims
+            .get("jti")
+            .and_then(|id| id.as_str())
+            .map(|id| visible(id, SHOWN).into_owned());
+        self.token_issued = Some(rfc3339(claims.issued()));
+    }
+
+    pub(crate) fn proof(&mut self, proof: &Proof) {
+        self.proof_id = Some(visible(proof.id(), SHOWN).into_owned());
+        self.session_key = Some(proof.thumbprint().to_owned());
+    }
+
+    pub(crate) fn issued(&mut self, identity: &Identity, session: &str, leaf: &Leaf, not_after: i64) {
+        self.certificate = Some(Certificate {
+            username: identity.username().to_owned(),
+            groups: identity.groups().to_vec(),
+            uid: identity.uid().to_owned(),
+            session: session.to_owned(),
+            bound: true,
+            serial: leaf.serial.clone(),
+            credential_id: leaf.credential_id.clone(),
+            not_before: rfc3339(leaf.not_before),
+            not_after: rfc3339(not_after),
+        });
+    }
+}
+
+/// One line of the audit log.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Record<'a> {
+    time: String,
+    event: &'static str,
+    request_id: &'a str,
+    remote: &'a str,
+    cluster: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
+    #[serde(flatten)]
+    trail: &'a Trail,
+}
+
+impl<'a> Record<'a> {
+    /// The record of a request that ended with a certificate (`refusal: None`) or without.
+    pub fn new(
+        now: i64,
+        request_id: &'a str,
+        remote: &'a str,
+        cluster: &'a str,
+        trail: &'a Trail,
+        refusal: Option<&Refusal>,
+    ) -> Self {
+        Self {
+            time: rfc3339(now),
+            event: if refusal.is_none() {
+                "certificate.issued"
+            } else {
+                "certificate.refused"
+            },
+            request_id,
+            remote,
+            cluster,
+            code: refusal.map(|refusal| refusal.code().to_string()),
+            detail: refusal.map(|refusal| visible(&refusal.to_string(), SHOWN).into_owned()),
+            trail,
+        }
+    }
+
+    /// The record as one line of JSON, with its newline.
+    fn line(&self) -> Result<Vec<u8>, Unavailable> {
+        let mut line = serde_json::to_vec(self).map_err(|_| Unavailable)?;
+        line.push(b'\n');
+        Ok(line)
+    }
+}
+
+fn escaped<S: serde::Serializer>(text: &Option<String>, serializer: S) -> Result<S::Ok, S::Error> {
+    text.as_ref()
+        .map(|text| visible(text, SHOWN * 8))
+        .serialize(serializer)
+}
+
+fn as_rfc3339<S: serde::Serializer>(time: &Option<i64>, serializer: S) -> Result<S::Ok, S::Error> {
+    time.map(rfc3339).serialize(serializer)
+}

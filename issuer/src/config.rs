@@ -1,0 +1,302 @@
+//! The configuration file: text → everything the issuer needs, or all that is wrong with it at once.
+
+mod authentication;
+mod files;
+mod section;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_rustls::rustls::ServerConfig;
+
+use crate::ca::CertificateAuthority;
+use crate::issue::{Cluster, Issuer, Lifetimes};
+use crate::marker::MarkerKey;
+use crate::server::{Limits, TlsVersion};
+use files::Files;
+use section::{Problems, Section};
+
+const API_VERSION: &str = "gatepass.dev/v1alpha1";
+const KIND: &str = "IssuerConfiguration";
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(60 * 60);
+
+/// Where audit records go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AuditTarget {
+    /// Standard output.
+    Stdout,
+    /// A file that is appended to.
+    File(PathBuf),
+}
+
+/// A configuration that was checked, its files read.
+#[derive(Debug)]
+pub struct Config {
+    /// What decides about requests.
+    pub issuer: Issuer,
+    /// Where clients connect.
+    pub listen: SocketAddr,
+    /// Where health is asked, in plain HTTP.
+    pub listen_health: SocketAddr,
+    /// TLS of `listen`.
+    pub tls: Arc<ServerConfig>,
+    /// Where audit records go.
+    pub audit: AuditTarget,
+    /// Limits of connections.
+    pub limits: Limits,
+    /// How long a request's body may take to arrive.
+    pub body_deadline: Duration,
+}
+
+/// All that is wrong with a configuration.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    path: PathBuf,
+    problems: Vec<String>,
+}
+
+impl ConfigError {
+    /// One sentence for each problem, beginning with its key.
+    pub fn problems(&self) -> &[String] {
+        &self.problems
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} cannot be used:", self.path.display())?;
+        self.problems
+            .iter()
+            .try_for_each(|problem| write!(f, "\n  - {problem}"))
+    }
+}
+
+impl Config {
+    /// Reads and checks the file and all files it names; paths are relative to its directory.
+    pub fn load(path: &Path, now: i64) -> Result<Self, ConfigError> {
+        let failed = |problems| ConfigError {
+            path: path.to_owned(),
+            problems,
+        };
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| failed(vec![format!("cannot read it: {error}")]))?;
+        Self::parse(&text, path.parent().unwrap_or(Path::new("")), now).map_err(failed)
+    }
+
+    /// Checks a configuration's text; `directory` is what paths in it are relative to.
+    pub fn parse(text: &str, directory: &Path, now: i64) -> Result<Self, Vec<String>> {
+        let root: serde_json::Value =
+            serde_saphyr::from_str(text).map_err(|error| vec![format!("it is not YAML: {error}")])?;
+        let problems = Problems::default();
+        let config = read(root, &Files::new(directory), now, &problems);
+        match (config, problems.into_inner()) {
+            (Some(config), problems) if problems.is_empty() => Ok(config),
+            (_, problems) => Err(problems),
+        }
+    }
+}
+
+/// Reads on after a problem, so that all are reported; `None` only if there is one.
+fn read(root: serde_json::Value, files: &Files, now: i64, problems: &Problems) -> Option<Config> {
+    let mut root = Section::root(root, problems)?;
+    root.constant("apiVersion", API_VERSION);
+    root.constant("kind", KIND);
+    for later in ["policy", "revocation", "breakGlass"] {
+        root.refuse(later, "this version does not carry it yet; remove it");
+    }
+    let cluster = root.section("cluster").and_then(cluster);
+    let listen = root.section("listen").map(|section| listen(section, files, now));
+    let idps = root.section("authentication").and_then(authentication::providers);
+    let ca = root
+        .section("signer")
+        .and_then(|section| signer(section, files, now));
+    let marker = root.section("marker").and_then(|section| marker(section, files));
+    let lifetimes = lifetimes(&mut root);
+    let audit = root.section("audit").and_then(|section| audit(section, files));
+    let (limits, body_deadline) = limits(root.optional_section("limits"));
+    root.finish();
+    let (listen, listen_health, tls) = listen?;
+    Some(Config {
+        issuer: Issuer {
+            cluster: cluster?,
+            idps: idps?,
+            lifetimes: lifetimes?,
+            ca: ca?,
+            marker: marker?,
+        },
+        listen: listen?,
+        listen_health: listen_health?,
+        tls: tls?,
+        audit: audit?,
+        limits: limits?,
+        body_deadline: body_deadline?,
+    })
+}
+
+fn cluster(mut section: Section<'_>) -> Option<Cluster> {
+    let id = section.text_where("id", "1 to 128 of the characters A-Z a-z 0-9 . _ -", |id| {
+        (1..=128).contains(&id.len())
+            && id
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+    });
+    let name = section.text_where(
+        "name",
+        "1 to 128 bytes without control or format characters",
+        |name| (1..=128).contains(&name.len()) && !name.chars().any(crate::escape::is_unseen),
+    );
+    let url = section.text_where(
+        "url",
+        "the https URL that people type, in its normal form: lower-case host, no default port, path, query, \
+         fragment, user or slash at the end",
+        is_origin,
+    );
+    section.finish();
+    Some(Cluster {
+        id: id?,
+        name: name?,
+        url: url?,
+    })
+}
+
+/// Whether `text` is exactly the origin it parses to: clients compare it byte for byte.
+fn is_origin(text: &str) -> bool {
+    url::Url::parse(text).is_ok_and(|url| {
+        url.scheme() == "https" && url.has_host() && url.origin().ascii_serialization() == text
+    })
+}
+
+type Listen = (Option<SocketAddr>, Option<SocketAddr>, Option<Arc<ServerConfig>>);
+
+fn listen(mut section: Section<'_>, files: &Files, now: i64) -> Listen {
+    const ADDRESS: &str = "an IP address and port such as 127.0.0.1:8443 or [::]:8443";
+    let address = section.parsed("address", ADDRESS);
+    let health = section.parsed("healthAddress", ADDRESS);
+    let tls = section.section("tls").and_then(|mut tls| {
+        let certificate = tls.file("certificate", |path| files.read(path));
+        let key = tls.file("key", |path| files.read_secret(path));
+        let version = tls.choice(
+            "minVersion",
+            &[("1.3", TlsVersion::V1_3), ("1.2", TlsVersion::V1_2)],
+            Some("1.3"),
+        );
+        let config = match (certificate, key, version) {
+            (Some(certificate), Some(key), Some(version)) => {
+                files::check_validity(&certificate, now)
+                    .unwrap_or_else(|problem| tls.problem("certificate", &problem));
+                match crate::server::server_config(certificate.as_bytes(), key.as_bytes(), version) {
+                    Ok(config) => Some(config),
+                    Err(error) => {
+                        tls.problem("certificate", &error.to_string());
+                        None
+                    }
+                }
+            }
+            _ => None,
+        };
+        tls.finish();
+        config
+    });
+    section.finish();
+    (address, health, tls)
+}
+
+fn signer(mut section: Section<'_>, files: &Files, now: i64) -> Option<CertificateAuthority> {
+    for later in ["pkcs11", "certificateSigningRequest"] {
+        section.refuse(later, "this version signs with `file` only");
+    }
+    let ca = section.section("file").and_then(|mut file| {
+        let certificate = file.file("certificate", |path| files.read(path));
+        let key = file.file("key", |path| files.read_secret(path));
+        let ca = certificate.zip(key).and_then(|(certificate, key)| {
+            CertificateAuthority::from_pem(&certificate, &key, now)
+                .map_err(|error| file.problem("certificate", &error.to_string()))
+                .ok()
+        });
+        file.finish();
+        ca
+    });
+    section.finish();
+    ca
+}
+
+fn marker(mut section: Section<'_>, files: &Files) -> Option<MarkerKey> {
+    // The first makes markers; the others only verify, and are checked so that a broken one is found now.
+    let mut keys = section.files("keys", |path| files.marker_key(path))?;
+    section.finish();
+    if keys.is_empty() {
+        return None;
+    }
+    Some(keys.swap_remove(0))
+}
+
+fn lifetimes(root: &mut Section<'_>) -> Option<Lifetimes> {
+    let (mut ttl, mut cap) = (Some(10 * MINUTE), Some(true));
+    if let Some(mut section) = root.optional_section("certificate") {
+        ttl = section.duration("ttl", 10 * MINUTE, MINUTE..=HOUR);
+        cap = section.boolean("capAtTokenExpiry", true);
+        section.finish();
+    }
+    let mut session_max = Some(12 * HOUR);
+    if let Some(mut section) = root.optional_section("session") {
+        session_max = section.duration("maxAge", 12 * HOUR, 5 * MINUTE..=30 * 24 * HOUR);
+        section.finish();
+    }
+    Some(Lifetimes {
+        certificate: ttl?,
+        cap_at_token_expiry: cap?,
+        session: session_max?,
+    })
+}
+
+fn audit(mut section: Section<'_>, files: &Files) -> Option<AuditTarget> {
+    let target = section.text_where("file", "\"-\" (standard output) or a path", |path| {
+        !path.is_empty()
+    });
+    section.finish();
+    Some(match target?.as_str() {
+        "-" => AuditTarget::Stdout,
+        path => AuditTarget::File(files.resolve(path)),
+    })
+}
+
+fn limits(section: Option<Section<'_>>) -> (Option<Limits>, Option<Duration>) {
+    let seconds = Duration::from_secs;
+    let default = Limits {
+        connections: 1024,
+        handshake: seconds(10),
+        header: seconds(10),
+        connection: 5 * MINUTE,
+        shutdown: seconds(30),
+    };
+    let Some(mut section) = section else {
+        return (Some(default), Some(seconds(10)));
+    };
+    let short = seconds(1)..=2 * MINUTE;
+    let connections = section.number("maxConnections", default.connections, 1..=100_000);
+    let handshake = section.duration("handshakeTimeout", default.handshake, short.clone());
+    let header = section.duration("headerTimeout", default.header, short.clone());
+    let body = section.duration("bodyTimeout", seconds(10), short.clone());
+    let connection = section.duration("connectionLifetime", default.connection, seconds(1)..=24 * HOUR);
+    let shutdown = section.duration("shutdownTimeout", default.shutdown, short);
+    section.finish();
+    let limits = (|| {
+        Some(Limits {
+            connections: connections?,
+            handshake: handshake?,
+            header: header?,
+            connection: connection?,
+            shutdown: shutdown?,
+        })
+    })();
+    (limits, body)
+}
+
+#[cfg(test)]
+mod tests;

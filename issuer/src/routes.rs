@@ -1,0 +1,75 @@
+//! HTTP: paths, media types, limits and problem documents. What is decided is decided in [`crate::issue`].
+
+mod certificates;
+mod cluster;
+mod health;
+mod problem;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_lc_rs::rand::SystemRandom;
+use axum::Router;
+use axum::routing::{get, post};
+use gatepass_api::{Code, path};
+
+use crate::audit::AuditLog;
+use crate::issue::Issuer;
+use crate::key_source::KeySources;
+
+pub use health::health_router;
+pub use problem::{Problem, RequestId};
+
+/// Says what time it is, in Unix seconds.
+pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
+
+/// What the handlers share.
+#[derive(Clone)]
+pub struct App {
+    /// Decides.
+    pub issuer: Arc<Issuer>,
+    /// The providers' keys.
+    pub keys: Arc<KeySources>,
+    /// Where records go.
+    pub audit: AuditLog,
+    /// The clock.
+    pub clock: Clock,
+    /// The source of randomness.
+    pub random: SystemRandom,
+    /// How long a body may take to arrive.
+    pub body_deadline: Duration,
+}
+
+impl std::fmt::Debug for App {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("App")
+            .field("issuer", &self.issuer)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The address a request came from, put into its extensions by the server.
+#[derive(Clone, Copy, Debug)]
+pub struct Remote(pub std::net::SocketAddr);
+
+/// The routes that clients use.
+pub fn router(app: App) -> Router {
+    Router::new()
+        .route(path::CLUSTER, get(cluster::cluster))
+        .route(path::CERTIFICATES, post(certificates::issue))
+        .fallback(problem::not_found)
+        .method_not_allowed_fallback(problem::method_not_allowed)
+        .layer(axum::middleware::from_fn_with_state(
+            app.clone(),
+            problem::identify,
+        ))
+        .with_state(app)
+}
+
+/// A refusal that HTTP itself gives reason for.
+fn refuse(id: &RequestId, code: Code, detail: &str, now: i64) -> Problem {
+    Problem::new(code, detail.to_owned(), id, now)
+}
+
+#[cfg(test)]
+mod tests;
