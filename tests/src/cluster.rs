@@ -118,15 +118,14 @@ impl Cluster {
 
     /// Trusts an issuer's authority for client certificates, and waits until the API server has seen the longer bundle.
     pub fn trust(&self, issuer: &Prepared) {
-        let bundle = {
+        {
             let mut bundle = self
                 .client_cas
                 .lock()
                 .expect("no thread panics while it holds this");
             bundle.push_str(&issuer.client_ca());
-            bundle.clone()
-        };
-        write_atomically(&self.dir.join("client-ca.crt"), &bundle);
+            write_atomically(&self.dir.join("client-ca.crt"), &bundle);
+        }
         let at = |name: &str| issuer.dir.join(name).display().to_string();
         // The issuer's own key vouches for a stranger who may do nothing; only whether the API server knows it is asked.
         let made = Command::new("openssl")
@@ -203,18 +202,28 @@ impl Cluster {
             .expect("kubectl runs")
     }
 
-    /// Lets `group` view everything in the default namespace.
-    pub fn let_group_view(&self, group: &str) {
-        let name = format!("{group}-view");
-        let out = self.admin(&[
-            "create",
-            "rolebinding",
-            &name,
-            "--clusterrole=view",
-            "--group",
-            group,
-        ]);
-        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    /// Lets `group` list pods in the default namespace, and waits until the API server has seen it.
+    pub fn let_group_list_pods(&self, group: &str) {
+        let name = format!("{group}-may-list-pods");
+        // Not the role `view`: a controller fills that one, and there is none here.
+        let role = ["create", "role", &name, "--verb=list", "--resource=pods"];
+        let binding = ["create", "rolebinding", &name, "--role", &name, "--group", group];
+        for args in [&role[..], &binding] {
+            let out = self.admin(args);
+            assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+        }
+        until("the role binding is in force", Duration::from_secs(20), || {
+            let out = self.admin(&[
+                "auth",
+                "can-i",
+                "list",
+                "pods",
+                "--as=anybody",
+                "--as-group",
+                group,
+            ]);
+            out.status.success().then_some(())
+        });
     }
 }
 

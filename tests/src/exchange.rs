@@ -92,13 +92,13 @@ pub struct Request {
 impl Login {
     /// Logs `user` in at `idp` with Gatepass's own client.
     pub fn new(idp: &Idp, user: &str) -> Self {
-        Self::with_client(idp, user, crate::idp::CLIENT_ID)
+        Self::with(idp, user, crate::idp::CLIENT_ID, unix_time())
     }
 
-    /// The same with another client of the provider.
-    pub fn with_client(idp: &Idp, user: &str, client_id: &str) -> Self {
+    /// The same with another client of the provider, and with a login time that somebody chose.
+    pub fn with(idp: &Idp, user: &str, client_id: &str, login_time: i64) -> Self {
         let key = SessionKey::new();
-        let salt = Salt::new(unix_time().unsigned_abs(), random());
+        let salt = Salt::new(login_time.unsigned_abs(), random());
         let verifier = b64(&random::<32>());
         let redirect = "http://127.0.0.1/callback";
         let challenge = b64(digest(&SHA256, verifier.as_bytes()).as_ref());

@@ -1,11 +1,22 @@
-//! What stands in front of an issuer in a test: a counter of connections.
+//! What stands in front of an issuer in a test: a counter of connections, or somebody who keeps all that passes.
 
-use std::sync::Arc;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
+use axum::Router;
+use axum::body::Body;
+use axum::http::Response;
+use http_body_util::BodyExt as _;
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
 
-use crate::http::runtime;
+use crate::http::{Http, runtime, tls_provider};
 
 /// Hands every connection on, byte for byte, and counts them: "no network request at all" is "no connection".
 pub struct Counter {
@@ -45,4 +56,116 @@ impl Counter {
     pub fn connections(&self) -> u64 {
         self.connections.load(Ordering::SeqCst)
     }
+}
+
+/// What was sent to an issuer, as its operator sees it.
+#[derive(Clone, Debug)]
+pub struct Recorded {
+    /// Method and path.
+    pub line: String,
+    /// The `DPoP` header.
+    pub proof: Option<String>,
+    /// The body's bytes.
+    pub body: Vec<u8>,
+}
+
+/// A hostile operator's issuer: answers as the real one behind it does, and keeps all it is sent.
+pub struct Tap {
+    /// The port it listens on.
+    pub port: u16,
+    recorded: Arc<Mutex<Vec<Recorded>>>,
+}
+
+impl Tap {
+    /// Listens on a free port with the certificate and key in `dir` (`serving.crt`, `serving.key`), in front of
+    /// `upstream`, which `http` trusts.
+    pub fn start(dir: &Path, upstream: String, http: Http) -> Self {
+        let read = |name: &str| std::fs::read(dir.join(name)).expect("init wrote it");
+        let certificates: Vec<_> = CertificateDer::pem_slice_iter(&read("serving.crt"))
+            .collect::<Result<_, _>>()
+            .expect("certificates");
+        let key = PrivateKeyDer::from_pem_slice(&read("serving.key")).expect("a key");
+        let config = rustls::ServerConfig::builder_with_provider(tls_provider())
+            .with_safe_default_protocol_versions()
+            .expect("the provider knows TLS")
+            .with_no_client_auth()
+            .with_single_cert(certificates, key)
+            .expect("certificate and key fit");
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let recorded = Arc::new(Mutex::new(Vec::new()));
+        let keep = Arc::clone(&recorded);
+        let router = Router::new().fallback(move |request: axum::extract::Request| {
+            let (keep, http, upstream) = (Arc::clone(&keep), http.clone(), upstream.clone());
+            async move { forward(request, &keep, &http, &upstream).await }
+        });
+        let listener = runtime()
+            .block_on(TcpListener::bind("127.0.0.1:0"))
+            .expect("loopback has a free port");
+        let port = listener
+            .local_addr()
+            .expect("a bound listener has an address")
+            .port();
+        runtime().spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (acceptor, service) = (acceptor.clone(), TowerToHyperService::new(router.clone()));
+                tokio::spawn(async move {
+                    // Whoever does not finish the handshake has sent nothing worth keeping.
+                    let Ok(stream) = acceptor.accept(stream).await else {
+                        return;
+                    };
+                    let _ = http1::Builder::new()
+                        .serve_connection(TokioIo::new(stream), service)
+                        .await;
+                });
+            }
+        });
+        Self { port, recorded }
+    }
+
+    /// Everything it was sent so far.
+    pub fn recorded(&self) -> Vec<Recorded> {
+        self.recorded
+            .lock()
+            .expect("no thread panics while it holds this")
+            .clone()
+    }
+}
+
+async fn forward(
+    request: axum::extract::Request,
+    keep: &Mutex<Vec<Recorded>>,
+    http: &Http,
+    upstream: &str,
+) -> Response<Body> {
+    let (head, body) = request.into_parts();
+    let body = body.collect().await.expect("a whole request").to_bytes().to_vec();
+    let header = |name: &str| {
+        head.headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .map(str::to_owned)
+    };
+    let proof = header(gatepass_api::PROOF_HEADER);
+    let line = format!("{} {}", head.method, head.uri.path());
+    keep.lock()
+        .expect("no thread panics while it holds this")
+        .push(Recorded {
+            line,
+            proof: proof.clone(),
+            body: body.clone(),
+        });
+    let mut headers = vec![("content-type", "application/json")];
+    headers.extend(proof.as_deref().map(|proof| (gatepass_api::PROOF_HEADER, proof)));
+    let url = format!("{upstream}{}", head.uri.path());
+    let answer = http
+        .send_async(head.method.as_str(), &url, &headers, body)
+        .await
+        .expect("the issuer answers");
+    let mut response = Response::builder().status(answer.status);
+    if let Some(kind) = answer.headers.get("content-type") {
+        response = response.header("content-type", kind);
+    }
+    response
+        .body(Body::from(answer.body))
+        .expect("a response can be made")
 }

@@ -77,24 +77,33 @@ impl Http {
         headers: &[(&str, &str)],
         body: Vec<u8>,
     ) -> Result<Answer, String> {
+        runtime().block_on(self.send_async(method, url, headers, body))
+    }
+
+    /// The same from within the runtime.
+    pub async fn send_async(
+        &self,
+        method: &str,
+        url: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> Result<Answer, String> {
         let method = Method::from_bytes(method.as_bytes()).expect("a method");
         let mut request = self.client.request(method, url).body(body);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        runtime().block_on(async {
-            let answer: Response = request.send().await.map_err(|error| format!("{error:?}"))?;
-            let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
-            let body = answer
-                .bytes()
-                .await
-                .map_err(|error| format!("{error:?}"))?
-                .to_vec();
-            Ok(Answer {
-                status,
-                headers,
-                body,
-            })
+        let answer: Response = request.send().await.map_err(|error| format!("{error:?}"))?;
+        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+        let body = answer
+            .bytes()
+            .await
+            .map_err(|error| format!("{error:?}"))?
+            .to_vec();
+        Ok(Answer {
+            status,
+            headers,
+            body,
         })
     }
 

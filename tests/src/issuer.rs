@@ -69,6 +69,10 @@ impl Prepared {
                 "preferred_username",
                 "--groups-claim",
                 "groups",
+                "--scope",
+                "profile",
+                "--scope",
+                "groups",
             ])
             .output()
             .expect("gatepass-issuer runs");

@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
 
@@ -33,7 +34,8 @@ pub struct Machine {
     /// Where everything of this person lies.
     pub dir: PathBuf,
     environment: BTreeMap<String, String>,
-    transcript: Mutex<String>,
+    runs: AtomicUsize,
+    transcript: Mutex<Vec<(String, Run)>>,
     _keyring: Leashed,
 }
 
@@ -66,7 +68,7 @@ impl Machine {
 
     /// The same with another browser, and a clock of its own.
     pub fn with(dir: &Path, user: &str, idp: &Idp, browser: Browser, clock: Option<&Clock>) -> Self {
-        for part in ["bin", "home", "config/gatepass", "state", "cache"] {
+        for part in ["bin", "home", "config/gatepass", "state", "cache", "runs"] {
             fs::create_dir_all(dir.join(part)).expect("the scratch directory is writable");
         }
         let links = [
@@ -94,7 +96,8 @@ impl Machine {
         let machine = Self {
             dir: dir.to_owned(),
             environment,
-            transcript: Mutex::new(String::new()),
+            runs: AtomicUsize::new(0),
+            transcript: Mutex::new(Vec::new()),
             _keyring: keyring,
         };
         machine.configure(|config| {
@@ -198,8 +201,47 @@ impl Machine {
         }
     }
 
-    /// Runs kubectl.
+    /// Runs kubectl as a person at a terminal does.
     pub fn kubectl(&self, args: &[&str]) -> Run {
+        self.start_kubectl(args).finish(self)
+    }
+
+    /// Who the API server says this person is: `userInfo` of `kubectl auth whoami`.
+    pub fn whoami(&self) -> Value {
+        let run = self.kubectl(&["auth", "whoami", "-o", "json"]).expect_ok();
+        run.json()["status"]["userInfo"].clone()
+    }
+
+    /// Starts kubectl at a terminal of its own. kubectl hands a plugin its standard input, and says that a person is
+    /// there, only where that is a terminal; what is printed goes to files, as nobody wants it mixed.
+    pub fn start_kubectl(&self, args: &[&str]) -> Started {
+        let number = self.runs.fetch_add(1, Ordering::SeqCst);
+        let file = |kind: &str| self.dir.join("runs").join(format!("{number}.{kind}"));
+        let (out, err) = (file("out"), file("err"));
+        let words: Vec<_> = ["kubectl"].iter().chain(args).map(|word| quote(word)).collect();
+        let line = format!(
+            "exec {} >{} 2>{}",
+            words.join(" "),
+            quote_path(&out),
+            quote_path(&err)
+        );
+        let mut command = self.command("script");
+        command.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
+        let child = command
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("script starts");
+        Started {
+            line,
+            child,
+            out,
+            err,
+        }
+    }
+
+    /// Runs kubectl as a program does that has no terminal.
+    pub fn kubectl_without_terminal(&self, args: &[&str]) -> Run {
         self.run(self.command("kubectl").args(args))
     }
 
@@ -208,61 +250,45 @@ impl Machine {
         self.run(self.command("kubectl-gatepass").args(args))
     }
 
-    /// Runs `get-credential` as kubectl would for `context`'s cluster, and gives what it printed.
+    /// Runs `get-credential` as kubectl would, with a person at the terminal, and gives what it printed.
     pub fn get_credential(&self, issuer: &Issuer) -> Run {
-        self.run(self.get_credential_command(issuer).stdin(Stdio::null()))
-    }
-
-    /// The command that kubectl would run.
-    pub fn get_credential_command(&self, issuer: &Issuer) -> Command {
         let config = json!({"issuer": issuer.url, "certificateAuthorityData": base64(&issuer.serving_ca)});
         let info = json!({
             "apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential",
-            "spec": {"interactive": false, "cluster": {"server": "https://localhost", "config": config}},
+            "spec": {"interactive": true, "cluster": {"server": "https://localhost", "config": config}},
         });
         let mut command = self.command("kubectl-gatepass");
-        command
-            .arg("get-credential")
-            .env("KUBERNETES_EXEC_INFO", info.to_string());
-        command
+        self.run(
+            command
+                .arg("get-credential")
+                .env("KUBERNETES_EXEC_INFO", info.to_string()),
+        )
     }
 
     /// Runs a command and writes all it prints into the transcript.
     pub fn run(&self, command: &mut Command) -> Run {
         let output = command_output(command);
-        self.keep(command, &output)
-    }
-
-    /// Starts a command whose output will be read later, by [`Machine::finish`].
-    pub fn start(command: &mut Command) -> Child {
-        command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("a command starts")
-    }
-
-    /// Waits for a started command.
-    pub fn finish(&self, command: &Command, child: Child) -> Run {
-        self.keep(
-            command,
-            &child.wait_with_output().expect("a child can be waited for"),
+        let words: Vec<_> = command.get_args().map(|arg| arg.to_string_lossy()).collect();
+        let line = format!("{} {}", command.get_program().display(), words.join(" "));
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        self.note(
+            &line,
+            Run {
+                ok: output.status.success(),
+                stdout: text(&output.stdout),
+                stderr: text(&output.stderr),
+            },
         )
     }
 
-    fn keep(&self, command: &Command, output: &Output) -> Run {
-        let run = Run {
-            ok: output.status.success(),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        };
+    fn note(&self, line: &str, run: Run) -> Run {
         let mut transcript = self.transcript.lock().expect("no test panics while it writes");
-        transcript.push_str(&format!("$ {command:?}\n{}{}", run.stdout, run.stderr));
+        transcript.push((line.to_owned(), run.clone()));
         run
     }
 
-    /// Everything this person saw on the terminal so far.
-    pub fn transcript(&self) -> String {
+    /// Every command so far with what it printed.
+    pub fn transcript(&self) -> Vec<(String, Run)> {
         self.transcript
             .lock()
             .expect("no test panics while it writes")
@@ -320,7 +346,35 @@ impl Drop for Machine {
         for (id, _) in self.kernel_keys() {
             let _ = command_output(self.command("keyctl").args(["unlink", &id, "@u"]));
         }
-        let _ = fs::write(self.dir.join("transcript.txt"), self.transcript());
+        let runs = self
+            .transcript()
+            .into_iter()
+            .map(|(line, run)| format!("$ {line}\n{}{}", run.stdout, run.stderr));
+        let _ = fs::write(self.dir.join("transcript.txt"), runs.collect::<String>());
+    }
+}
+
+/// A kubectl that is running.
+pub struct Started {
+    line: String,
+    child: Child,
+    out: PathBuf,
+    err: PathBuf,
+}
+
+impl Started {
+    /// Waits for it.
+    pub fn finish(mut self, machine: &Machine) -> Run {
+        let ok = self.child.wait().expect("a child can be waited for").success();
+        let read = |path: &Path| String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned();
+        machine.note(
+            &self.line,
+            Run {
+                ok,
+                stdout: read(&self.out),
+                stderr: read(&self.err),
+            },
+        )
     }
 }
 
@@ -338,6 +392,16 @@ impl Run {
     }
 }
 
+/// The groups of a `userInfo`, without Gatepass's marker.
+pub fn groups(user: &Value) -> Vec<&str> {
+    let groups = user["groups"]
+        .as_array()
+        .expect("a list of groups")
+        .iter()
+        .filter_map(Value::as_str);
+    groups.filter(|group| !group.starts_with("gatepass:")).collect()
+}
+
 /// The plugin's name in every keyring.
 const SERVICE: &str = "gatepass";
 
@@ -345,6 +409,15 @@ fn command_output(command: &mut Command) -> Output {
     command
         .output()
         .unwrap_or_else(|error| panic!("{command:?} does not run: {error}"))
+}
+
+/// One word for a POSIX shell.
+fn quote(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+fn quote_path(path: &Path) -> String {
+    quote(&path.display().to_string())
 }
 
 /// A private D-Bus with an unlocked gnome-keyring; gives the environment that leads there.
@@ -391,22 +464,20 @@ fn start_keyring(dir: &Path) -> (Leashed, BTreeMap<String, String>) {
 /// Writes `bin/browser`, which notes each URL and opens it in the chosen browser.
 fn write_browser(dir: &Path, user: &str, idp: &Idp, browser: Browser) {
     let path = variable("PATH").unwrap_or_default();
-    let quote = |text: &str| format!("'{}'", text.replace('\'', r"'\''"));
-    let file = |path: &Path| quote(&path.display().to_string());
     let open = match browser {
-        Browser::Fast => format!("python3 {}", file(&asset("idp/browser-http.py"))),
-        Browser::Chromium => format!("node {}", file(&asset("idp/browser-chromium.mjs"))),
+        Browser::Fast => format!("python3 {}", quote_path(&asset("idp/browser-http.py"))),
+        Browser::Chromium => format!("node {}", quote_path(&asset("idp/browser-chromium.mjs"))),
         Browser::Ignored => "true".into(),
     };
     let script = format!(
         "#!/bin/sh\nprintf '%s\\n' \"$*\" >> {log}\nPATH={path} IDP_USER={user} IDP_CA={ca} IDP_SPKI={pin} IDP_MODULES={modules} \\\n  exec {open} \"$@\" >> {out} 2>&1\n",
-        log = file(&dir.join("browser.log")),
+        log = quote_path(&dir.join("browser.log")),
         path = quote(&path.to_string_lossy()),
         user = quote(user),
-        ca = file(&idp.ca_file),
-        pin = file(&idp.pin_file),
-        modules = file(&node_modules()),
-        out = file(&dir.join("browser.out")),
+        ca = quote_path(&idp.ca_file),
+        pin = quote_path(&idp.pin_file),
+        modules = quote_path(&node_modules()),
+        out = quote_path(&dir.join("browser.out")),
     );
     let path = dir.join("bin/browser");
     fs::write(&path, script).expect("the scratch directory is writable");

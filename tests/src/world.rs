@@ -3,8 +3,6 @@
 use std::path::PathBuf;
 use std::sync::{Mutex, OnceLock};
 
-use serde_json::Value;
-
 use crate::clock::Clock;
 use crate::cluster::Cluster;
 use crate::idp::Idp;
@@ -77,21 +75,15 @@ pub struct World<'a> {
 impl<'a> World<'a> {
     /// A world in the present, with the issuer as `init` configures it.
     pub fn new(site: &'a Site, name: &'static str) -> Self {
-        Self::with(site, name, None, |_| {})
+        Self::at(site, name, None)
     }
 
-    /// A world that starts `seconds` from the present, with a changed configuration of the issuer.
-    pub fn with(
-        site: &'a Site,
-        name: &'static str,
-        seconds: Option<i64>,
-        configure: impl FnOnce(&mut Value),
-    ) -> Self {
+    /// A world that starts `seconds` from the present.
+    pub fn at(site: &'a Site, name: &'static str, seconds: Option<i64>) -> Self {
         let dir = site.dir(name);
         let clock = seconds.map(|seconds| Clock::new(&dir, seconds));
         let idp = Idp::start_at(&dir.join("idp"), clock.as_ref());
         let prepared = Prepared::init_at(&dir.join("issuer"), name, &idp, clock.as_ref());
-        prepared.edit(configure);
         let cluster = site.cluster();
         cluster.trust(&prepared);
         let issuer = prepared.serve_at(clock.as_ref());
@@ -104,10 +96,10 @@ impl<'a> World<'a> {
         }
     }
 
-    /// One more issuer, for another cluster with the same identity provider.
-    pub fn another_issuer(&self, name: &'static str) -> Issuer {
+    /// One more issuer with the same identity provider, for `cluster`.
+    pub fn another_issuer(&self, name: &'static str, cluster: &Cluster) -> Issuer {
         let prepared = Prepared::init_at(&self.dir.join(name), name, &self.idp, self.clock.as_ref());
-        self.cluster.trust(&prepared);
+        cluster.trust(&prepared);
         prepared.serve_at(self.clock.as_ref())
     }
 

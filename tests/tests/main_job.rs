@@ -4,21 +4,14 @@ use std::process::Command;
 
 use aws_lc_rs::digest;
 use data_encoding::BASE32_NOPAD;
-use e2e::cluster::Cluster;
 use e2e::issuer::Issuer;
-use e2e::machine::Machine;
+use e2e::machine::{Machine, groups};
 use e2e::parts::{Part, present};
 use e2e::world::{Site, World};
 use serde_json::{Value, json};
 
 static SITE: Site = Site::new("main_job");
 const PARTS: &[Part] = &[Part::ControlPlane, Part::IdentityProvider, Part::Keyring];
-
-/// `kubectl auth whoami`, as values.
-fn whoami(machine: &Machine) -> Value {
-    let run = machine.kubectl(&["auth", "whoami", "-o", "json"]).expect_ok();
-    run.json()["status"]["userInfo"].clone()
-}
 
 /// Base32 of the first 16 bytes of SHA-256 over the fields, each preceded by its length.
 fn id(fields: &[&str]) -> String {
@@ -49,11 +42,6 @@ fn credential_id_by_openssl(machine: &Machine, issuer: &Issuer) -> String {
     String::from_utf8(out.stdout).expect("hex").trim().to_owned()
 }
 
-/// A group that only this test binds.
-fn bind_pod_readers(cluster: &Cluster, group: &str) {
-    cluster.let_group_view(group);
-}
-
 #[test]
 fn the_first_whoami_is_one_login_and_names_whom_the_identity_provider_named() {
     if !present(PARTS) {
@@ -61,7 +49,7 @@ fn the_first_whoami_is_one_login_and_names_whom_the_identity_provider_named() {
     }
     let world = World::new(&SITE, "first");
     let alice = world.machine("alice");
-    let user = whoami(&alice);
+    let user = alice.whoami();
 
     assert_eq!(alice.browsed().len(), 1, "one browser");
     assert_eq!(world.idp.stats().logins(), 1, "one login");
@@ -108,9 +96,9 @@ fn the_second_call_makes_no_network_request_at_all() {
     }
     let world = World::new(&SITE, "second");
     let alice = world.machine("alice");
-    let first = whoami(&alice);
+    let first = alice.whoami();
     let before = (world.issuer.connections(), world.idp.stats().connections());
-    let second = whoami(&alice);
+    let second = alice.whoami();
     assert_eq!(first, second, "the same credential");
     assert_eq!(
         before,
@@ -127,7 +115,7 @@ fn a_role_bound_to_a_mapped_group_works_for_its_members_only() {
     world
         .idp
         .user("alice", &json!({"groups": ["dev", "pod-readers"]}));
-    bind_pod_readers(world.cluster, "pod-readers");
+    world.cluster.let_group_list_pods("pod-readers");
     let (alice, bob) = (world.machine("alice"), world.machine("bob"));
     alice.kubectl(&["get", "pods"]).expect_ok();
     let refused = bob.kubectl(&["get", "pods"]);
