@@ -1,7 +1,7 @@
 //! Where secrets rest: the minutes-long credential of each cluster, and the session of each identity provider.
 //!
-//! Every place is a store behind keyring-core's interface: the kernel's keyring and the Secret Service ([`mod@kernel`],
-//! [`secret_service`]) and plain files ([`mod@file`]) are ours, because the ready-made ones unlock while reading, have no
+//! Every place is a store behind keyring-core's interface: the kernel's keyring and the Secret Service (`kernel`,
+//! `secret_service`) and plain files (`file`) are ours, because the ready-made ones unlock while reading, have no
 //! deadline and no expiry; macOS and Windows bring keyring-core's own.
 
 mod deadline;
