@@ -5,72 +5,20 @@
 
 use std::process::Command;
 
-use aws_lc_rs::digest::{SHA256, digest};
-use aws_lc_rs::rand::{self, SystemRandom};
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use gatepass_api::{PROOF_HEADER, Salt, path};
+use fakes::{CsrKey, SessionKey, b64, sha256};
+use gatepass_api::{Code, PROOF_HEADER, path};
 use serde_json::{Value, json};
 use url::Url;
 
-use crate::http::{Answer, Http};
-use crate::idp::{Idp, SCOPES};
+use crate::http::Http;
+use crate::idp::{CLIENT_ID, Idp, SCOPES};
 use crate::issuer::Issuer;
 use crate::parts::{asset, program, unix_time};
 
-/// A session key in the test's own hands.
-pub struct SessionKey(EcdsaKeyPair);
-
-impl SessionKey {
-    /// A new one.
-    pub fn new() -> Self {
-        Self(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).expect("a key can be made"))
-    }
-
-    /// The public key as a JWK.
-    pub fn jwk(&self) -> Value {
-        let point = self.0.public_key().as_ref();
-        json!({"crv": "P-256", "kty": "EC", "x": b64(&point[1..33]), "y": b64(&point[33..])})
-    }
-
-    /// RFC 7638 thumbprint: SHA-256 over the members above in this order, which is the alphabet's.
-    pub fn thumbprint(&self) -> String {
-        b64(digest(&SHA256, self.jwk().to_string().as_bytes()).as_ref())
-    }
-
-    /// The nonce that binds a token to this key and `salt`.
-    pub fn nonce(&self, salt: &Salt) -> String {
-        b64(digest(&SHA256, &salt.commitment_preimage(&self.thumbprint())).as_ref())
-    }
-
-    /// A compact JWS.
-    pub fn sign(&self, header: &Value, claims: &Value) -> String {
-        let input = format!(
-            "{}.{}",
-            b64(header.to_string().as_bytes()),
-            b64(claims.to_string().as_bytes())
-        );
-        let signature = self
-            .0
-            .sign(&SystemRandom::new(), input.as_bytes())
-            .expect("a signature can be made");
-        format!("{input}.{}", b64(signature.as_ref()))
-    }
-}
-
-impl Default for SessionKey {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 /// One login: what a session consists of.
 pub struct Login {
-    /// The session key.
-    pub key: SessionKey,
-    /// The salt of the nonce.
-    pub salt: Salt,
+    /// The session key, and the salt of the nonce.
+    pub keys: fakes::Login,
     /// The ID token that the login returned, also the login token.
     pub id_token: String,
     /// The access token.
@@ -81,9 +29,7 @@ pub struct Login {
 
 /// What is sent to the issuer: a correct request until the test changes it.
 pub struct Request {
-    /// The proof's header.
-    pub header: Value,
-    /// The proof's claims; `body` is filled in when it is missing.
+    /// The proof's claims; `body` is filled in while it is null.
     pub claims: Value,
     /// The body.
     pub body: Value,
@@ -92,16 +38,15 @@ pub struct Request {
 impl Login {
     /// Logs `user` in at `idp` with Gatepass's own client.
     pub fn new(idp: &Idp, user: &str) -> Self {
-        Self::with(idp, user, crate::idp::CLIENT_ID, unix_time())
+        Self::with(idp, user, CLIENT_ID, unix_time())
     }
 
     /// The same with another client of the provider, and with a login time that somebody chose.
     pub fn with(idp: &Idp, user: &str, client_id: &str, login_time: i64) -> Self {
-        let key = SessionKey::new();
-        let salt = Salt::new(login_time.unsigned_abs(), random());
-        let verifier = b64(&random::<32>());
+        let keys = fakes::Login::new(login_time.unsigned_abs());
+        let verifier = b64(fakes::salt(0));
         let redirect = "http://127.0.0.1/callback";
-        let challenge = b64(digest(&SHA256, verifier.as_bytes()).as_ref());
+        let challenge = b64(sha256(&verifier));
         let query = [
             ("response_type", "code"),
             ("client_id", client_id),
@@ -109,7 +54,7 @@ impl Login {
             ("scope", &SCOPES.join(" ")),
             ("prompt", "consent"),
             ("state", "the-test-is-its-own-browser"),
-            ("nonce", &key.nonce(&salt)),
+            ("nonce", &keys.nonce()),
             ("code_challenge", &challenge),
             ("code_challenge_method", "S256"),
         ];
@@ -153,8 +98,7 @@ impl Login {
         let (id_token, access_token, refresh_token) =
             (text("id_token"), text("access_token"), text("refresh_token"));
         Self {
-            key,
-            salt,
+            keys,
             id_token,
             access_token,
             refresh_token,
@@ -163,38 +107,46 @@ impl Login {
 
     /// A correct request to `issuer` for a new credential.
     pub fn request(&self, issuer: &Issuer) -> Request {
-        self.request_signed_by(&self.key, issuer)
+        let mut claims =
+            self.keys
+                .proof_claims(&certificates(&issuer.url), &issuer.cluster_id, b"", unix_time());
+        claims["body"].take();
+        Request {
+            claims,
+            body: json!({"idToken": self.id_token, "csr": fakes::csr(CsrKey::P256)}),
+        }
     }
 
-    /// The same request with another session key: everything that is not bound to the key is right.
-    pub fn request_signed_by(&self, key: &SessionKey, issuer: &Issuer) -> Request {
-        Request {
-            header: json!({"typ": "dpop+jwt", "alg": "ES256", "jwk": key.jwk()}),
-            claims: json!({
-                "htm": "POST",
-                "htu": format!("{}{}", issuer.url, path::CERTIFICATES),
-                "iat": unix_time(),
-                "jti": b64(&random::<16>()),
-                "cluster": issuer.cluster_id,
-                "salt": b64(self.salt.as_bytes()),
-            }),
-            body: json!({"idToken": self.id_token, "csr": csr()}),
-        }
+    /// Presents the refresh token, and gives the ID token that comes of it.
+    pub fn refresh(&self, idp: &Idp) -> String {
+        let form = [
+            ("grant_type", "refresh_token"),
+            ("client_id", CLIENT_ID),
+            ("refresh_token", &self.refresh_token),
+        ];
+        grant(idp, &form)["id_token"]
+            .as_str()
+            .expect("an ID token")
+            .to_owned()
     }
 }
 
+fn certificates(url: &str) -> String {
+    format!("{url}{}", path::CERTIFICATES)
+}
+
 impl Request {
-    /// Changes one claim of the proof; null removes it.
+    /// Changes one claim of the proof.
     #[must_use]
-    pub fn claim(mut self, name: &str, value: Value) -> Self {
-        self.claims[name] = value;
+    pub fn claim(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.claims[name] = value.into();
         self
     }
 
     /// Changes one member of the body.
     #[must_use]
-    pub fn member(mut self, name: &str, value: Value) -> Self {
-        self.body[name] = value;
+    pub fn member(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.body[name] = value.into();
         self
     }
 
@@ -202,10 +154,10 @@ impl Request {
     pub fn signed(&self, key: &SessionKey) -> (String, Vec<u8>) {
         let body = self.body.to_string().into_bytes();
         let mut claims = self.claims.clone();
-        if claims.get("body").is_none() {
-            claims["body"] = json!(b64(digest(&SHA256, &body).as_ref()));
+        if claims["body"].is_null() {
+            claims["body"] = b64(sha256(&body)).into();
         }
-        (key.sign(&self.header, &claims), body)
+        (key.proof(&claims), body)
     }
 
     /// Signs with `key` and sends to `issuer`.
@@ -230,9 +182,8 @@ pub struct Verdict {
 pub fn post(http: &Http, url: &str, proof: Option<&str>, body: Vec<u8>) -> Verdict {
     let mut headers = vec![("content-type", "application/json")];
     headers.extend(proof.map(|proof| (PROOF_HEADER, proof)));
-    let url = format!("{url}{}", path::CERTIFICATES);
-    let answer: Answer = http
-        .send("POST", &url, &headers, body)
+    let answer = http
+        .send("POST", &certificates(url), &headers, body)
         .expect("the issuer answers");
     let body = answer.json();
     Verdict {
@@ -252,7 +203,7 @@ impl Verdict {
 
     /// The test fails unless this was refused with `code` and its documented status.
     #[track_caller]
-    pub fn expect_refused(&self, code: &gatepass_api::Code) {
+    pub fn expect_refused(&self, code: &Code) {
         assert_eq!(
             (self.code.as_str(), self.status),
             (code.as_str(), code.status()),
@@ -280,25 +231,4 @@ pub fn grant(idp: &Idp, form: &[(&str, &str)]) -> Value {
         body.into_bytes(),
     );
     answer.expect("the identity provider answers").json()
-}
-
-/// A request for a new P-256 key, which is thrown away: nobody uses these certificates.
-pub fn csr() -> String {
-    let key = rcgen::KeyPair::generate().expect("a key can be made");
-    let params = rcgen::CertificateParams::default();
-    params
-        .serialize_request(&key)
-        .and_then(|csr| csr.pem())
-        .expect("a request can be made")
-}
-
-/// Base64url without padding.
-pub fn b64(bytes: &[u8]) -> String {
-    URL_SAFE_NO_PAD.encode(bytes)
-}
-
-fn random<const N: usize>() -> [u8; N] {
-    let mut bytes = [0; N];
-    rand::fill(&mut bytes).expect("the system has randomness");
-    bytes
 }

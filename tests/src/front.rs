@@ -1,6 +1,5 @@
 //! What stands in front of an issuer in a test: a counter of connections, or somebody who keeps all that passes.
 
-use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -17,6 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
 use crate::http::{Http, runtime, tls_provider};
+use crate::issuer::Prepared;
 
 /// Hands every connection on, byte for byte, and counts them: "no network request at all" is "no connection".
 pub struct Counter {
@@ -71,16 +71,16 @@ pub struct Recorded {
 
 /// A hostile operator's issuer: answers as the real one behind it does, and keeps all it is sent.
 pub struct Tap {
-    /// The port it listens on.
-    pub port: u16,
+    port: u16,
     recorded: Arc<Mutex<Vec<Recorded>>>,
 }
 
 impl Tap {
-    /// Listens on a free port with the certificate and key in `dir` (`serving.crt`, `serving.key`), in front of
-    /// `upstream`, which `http` trusts.
-    pub fn start(dir: &Path, upstream: String, http: Http) -> Self {
-        let read = |name: &str| std::fs::read(dir.join(name)).expect("init wrote it");
+    /// Listens on a free port in front of the issuer that was prepared, with its certificate.
+    pub fn start(issuer: &Prepared) -> Self {
+        let read = |name: &str| std::fs::read(issuer.dir.join(name)).expect("init wrote it");
+        let http = Http::trusting(&String::from_utf8_lossy(&read("serving-ca.crt")));
+        let upstream = issuer.upstream();
         let certificates: Vec<_> = CertificateDer::pem_slice_iter(&read("serving.crt"))
             .collect::<Result<_, _>>()
             .expect("certificates");
@@ -120,6 +120,11 @@ impl Tap {
             }
         });
         Self { port, recorded }
+    }
+
+    /// Its URL.
+    pub fn url(&self) -> String {
+        format!("https://localhost:{}", self.port)
     }
 
     /// Everything it was sent so far.

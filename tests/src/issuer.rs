@@ -171,6 +171,11 @@ impl Prepared {
         }
     }
 
+    /// The address it will really listen on, behind the counter.
+    pub fn upstream(&self) -> String {
+        format!("https://localhost:{}", self.listen)
+    }
+
     fn audit_file(&self) -> PathBuf {
         self.dir.join("audit.jsonl")
     }
@@ -194,7 +199,7 @@ impl Issuer {
 
     /// The address it really listens on, behind the counter.
     pub fn upstream(&self) -> String {
-        format!("https://localhost:{}", self.prepared.listen)
+        self.prepared.upstream()
     }
 
     /// Its audit records so far.

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use e2e::clock::Clock;
-use e2e::exchange::{Login, grant};
+use e2e::exchange::Login;
 use e2e::http::Http;
-use e2e::idp::{CLIENT_ID, Idp};
+use e2e::idp::Idp;
 use e2e::parts::{Part, present};
 use e2e::process::until;
 use e2e::world::Site;
@@ -15,12 +15,8 @@ static SITE: Site = Site::new("parts");
 
 /// The claims of a token, unverified: what the provider wrote, for the test to look at.
 fn claims(token: &str) -> Value {
-    use base64::Engine as _;
     let payload = token.split('.').nth(1).expect("three parts");
-    let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD
-        .decode(payload)
-        .expect("base64url");
-    serde_json::from_slice(&bytes).expect("JSON")
+    serde_json::from_slice(&fakes::unb64(payload)).expect("JSON")
 }
 
 #[test]
@@ -48,15 +44,9 @@ fn the_identity_provider_logs_in_refreshes_and_forges() {
     let login = Login::new(&idp, "alice");
     let token = claims(&login.id_token);
     assert_eq!(token["groups"], json!(["dev", "ops"]));
-    assert_eq!(token["nonce"], login.key.nonce(&login.salt));
+    assert_eq!(token["nonce"], login.keys.nonce());
     idp.set(&json!({"tamper": {"refresh_token": {"nonce": null}}}));
-    let form = [
-        ("grant_type", "refresh_token"),
-        ("client_id", CLIENT_ID),
-        ("refresh_token", &login.refresh_token),
-    ];
-    let refreshed = grant(&idp, &form);
-    let fresh = refreshed["id_token"].as_str().expect("an ID token");
+    let fresh = &login.refresh(&idp);
     assert!(claims(fresh).get("nonce").is_none());
     assert_eq!(claims(&idp.forge(fresh, &json!({"aud": "x"})))["aud"], "x");
     assert_eq!((idp.stats().logins(), idp.stats().refreshes()), (1, 1));
