@@ -42,19 +42,19 @@ struct Source {
 
 /// The keys of all identity providers.
 pub struct KeySources {
-    sources: Vec<Source>,
+    sources: Vec<Arc<Source>>,
 }
 
 impl KeySources {
     /// One source per provider; nothing is fetched yet.
     pub fn new(idps: &[IdentityProvider]) -> Result<Self, ClientError> {
         let source = |idp: &IdentityProvider| {
-            Ok(Source {
+            Ok(Arc::new(Source {
                 issuer: idp.issuer.clone(),
                 fetcher: Fetcher::new(&idp.issuer, idp.certificate_authority.as_deref())?,
                 kept: ArcSwapOption::empty(),
                 last: Mutex::new(None),
-            })
+            }))
         };
         Ok(Self {
             sources: idps.iter().map(source).collect::<Result<_, _>>()?,
@@ -71,13 +71,16 @@ impl KeySources {
                 fetched: Instant::now(),
             });
             source.kept.store(kept.map(Arc::new));
+            // As if fetched a moment ago, so that nothing goes over the network.
+            let last = source.last.try_lock().map(|mut last| *last = Some(Attempt { at: Instant::now(), succeeded: true }));
+            last.expect("nobody else has it yet");
         }
         sources
     }
 
     /// The keys known now.
     pub fn snapshot(&self) -> KeySets {
-        self.sources.iter().map(Source::current).collect()
+        self.sources.iter().map(|source| source.current()).collect()
     }
 
     /// Issuers of the providers whose keys are not known now.
@@ -93,7 +96,7 @@ impl KeySources {
     /// failed, so that nobody can say which keys are published now.
     pub async fn refresh(&self, position: usize) -> bool {
         match self.sources.get(position) {
-            Some(source) => source.refresh().await,
+            Some(source) => Source::refresh(Arc::clone(source)).await,
             None => false,
         }
     }
@@ -125,17 +128,18 @@ impl Source {
         Some(Arc::clone(&kept.keys))
     }
 
-    async fn refresh(&self) -> bool {
+    /// Fetches in a task of its own: if a request that goes away took its fetch with it, a stranger could begin one after
+    /// each cooldown, break it off, and keep the issuer from learning new keys.
+    async fn refresh(source: Arc<Self>) -> bool {
+        tokio::spawn(async move { source.fetch().await }).await.unwrap_or(false)
+    }
+
+    async fn fetch(&self) -> bool {
         let mut last = self.last.lock().await;
         // Those who waited for somebody else's fetch find it here.
         if let Some(attempt) = last.as_ref().filter(|attempt| attempt.at.elapsed() < COOLDOWN) {
             return attempt.succeeded;
         }
-        // Armed before the attempt: a request that goes away drops this future, and must not open the gate.
-        *last = Some(Attempt {
-            at: Instant::now(),
-            succeeded: false,
-        });
         let fetched = self.fetcher.fetch().await;
         let succeeded = fetched.is_ok();
         *last = Some(Attempt {

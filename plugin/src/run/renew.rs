@@ -57,8 +57,12 @@ impl Run<'_> {
     /// Renews under the `refresh` lock.
     pub(super) async fn renew(&self, accepted: &Accepted) -> Result<Outcome, Error> {
         let entry = self.session_entry(accepted);
-        if self.store.load(&entry)?.is_none() {
-            return Ok(Outcome::LoginNeeded("there is no session on this machine".into()));
+        match self.store.load(&entry) {
+            Ok(Some(_)) => {}
+            Ok(None) => return Ok(Outcome::LoginNeeded("there is no session on this machine".into())),
+            // A keyring that does not answer must not lock out a person who can log in.
+            Err(error) if self.ui.interactive() => return Ok(Outcome::LoginNeeded(error.to_string())),
+            Err(error) => return Err(error.into()),
         }
         let _guard = self
             .locks()
