@@ -176,6 +176,11 @@ impl Prepared {
         format!("https://localhost:{}", self.listen)
     }
 
+    /// The URL it is reached at, through the counter.
+    pub fn url(&self) -> String {
+        format!("https://localhost:{}", self.front.port)
+    }
+
     fn audit_file(&self) -> PathBuf {
         self.dir.join("audit.jsonl")
     }
@@ -200,6 +205,11 @@ impl Issuer {
     /// The address it really listens on, behind the counter.
     pub fn upstream(&self) -> String {
         self.prepared.upstream()
+    }
+
+    /// The port of that address.
+    pub fn upstream_port(&self) -> u16 {
+        self.prepared.listen
     }
 
     /// Its audit records so far.

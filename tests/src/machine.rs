@@ -25,8 +25,8 @@ pub enum Browser {
     Fast,
     /// Debian's Chromium, headless.
     Chromium,
-    /// One that says it opened and never logs in, like a person who went for coffee.
-    Ignored,
+    /// The unattended one, of a person who refuses consent.
+    Denying,
 }
 
 /// One person at one machine. Its keyring ends with this value.
@@ -467,7 +467,7 @@ fn write_browser(dir: &Path, user: &str, idp: &Idp, browser: Browser) {
     let open = match browser {
         Browser::Fast => format!("python3 {}", quote_path(&asset("idp/browser-http.py"))),
         Browser::Chromium => format!("node {}", quote_path(&asset("idp/browser-chromium.mjs"))),
-        Browser::Ignored => "true".into(),
+        Browser::Denying => format!("python3 {} --deny", quote_path(&asset("idp/browser-http.py"))),
     };
     let script = format!(
         "#!/bin/sh\nprintf '%s\\n' \"$*\" >> {log}\nPATH={path} IDP_USER={user} IDP_CA={ca} IDP_SPKI={pin} IDP_MODULES={modules} \\\n  exec {open} \"$@\" >> {out} 2>&1\n",
