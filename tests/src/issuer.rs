@@ -124,9 +124,8 @@ impl Prepared {
     pub fn serve_at(self, clock: Option<&Clock>) -> Issuer {
         let mut command = Command::new(binary("gatepass-issuer"));
         command
-            .args(["serve", "--config"])
-            .arg(self.config_file())
-            .env("RUST_LOG", "trace");
+            .args(["serve", "--log", "trace", "--config"])
+            .arg(self.config_file());
         if let Some(clock) = clock {
             clock.show_to(&mut command);
         }

@@ -21,6 +21,7 @@ pub mod front;
 pub mod http;
 pub mod idp;
 pub mod issuer;
+pub mod leaks;
 pub mod machine;
 pub mod parts;
 pub mod pki;

@@ -314,6 +314,14 @@ impl Machine {
             .collect()
     }
 
+    /// Directories of the keyring itself.
+    pub fn keyring_places(&self) -> Vec<PathBuf> {
+        ["XDG_DATA_HOME", "XDG_RUNTIME_DIR"]
+            .iter()
+            .map(|name| PathBuf::from(&self.environment[*name]))
+            .collect()
+    }
+
     /// Removes the credential from the kernel keyring, as if its time had run out there.
     pub fn forget_credentials(&self) {
         for (id, _) in self.kernel_keys() {

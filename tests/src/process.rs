@@ -131,7 +131,7 @@ pub fn until<T>(what: &str, within: Duration, mut probe: impl FnMut() -> Option<
     clippy::disallowed_methods,
     reason = "the pause between two looks at a condition that has a deadline"
 )]
-fn nap() {
+pub(crate) fn nap() {
     std::thread::sleep(Duration::from_millis(15));
 }
 
