@@ -11,6 +11,10 @@ use clap::CommandFactory;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::audit::AuditLog;
 use crate::cli::{Cli, Command};
@@ -103,12 +107,15 @@ fn write_stdout(text: &[u8]) -> Result<(), RunError> {
 
 fn log_to_stderr(level: tracing::Level) {
     // Other crates' trace output shows what goes over the wire; ours never does.
-    let filter = tracing_subscriber::EnvFilter::new(format!("warn,gatepass_issuer={level}"));
-    tracing_subscriber::fmt()
+    let filter = Targets::new()
+        .with_default(tracing::Level::WARN)
+        .with_target("gatepass_issuer", level);
+    let lines = tracing_subscriber::fmt::layer()
         .json()
         .flatten_event(true)
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
+        .with_writer(io::stderr);
+    tracing_subscriber::registry()
+        .with(lines.with_filter(filter))
         .init();
 }
 
