@@ -17,7 +17,9 @@ use crate::process::{Farewell, Leashed, append, until, write_atomically};
 pub struct Prepared {
     /// The directory.
     pub dir: PathBuf,
-    /// What `init` printed.
+    /// The command line of `init`.
+    pub command: String,
+    /// What it printed.
     pub said: String,
     front: Counter,
     listen: u16,
@@ -52,30 +54,27 @@ impl Prepared {
         if let Some(clock) = clock {
             clock.show_to(&mut command);
         }
-        let output = command
-            .args(["init", "--cluster", name, "--dir"])
-            .arg(dir)
-            .args([
-                "--listen",
-                &format!("127.0.0.1:{listen}"),
-                "--health-listen",
-                &format!("127.0.0.1:{health}"),
-            ])
-            .args(["--url", &format!("https://localhost:{}", front.port)])
-            .args(["--idp", &idp.issuer, "--client-id", CLIENT_ID, "--idp-ca"])
-            .arg(&idp.ca_file)
-            .args([
-                "--username-claim",
-                "preferred_username",
-                "--groups-claim",
-                "groups",
-                "--scope",
-                "profile",
-                "--scope",
-                "groups",
-            ])
-            .output()
-            .expect("gatepass-issuer runs");
+        let options = [
+            ("--cluster", name.to_owned()),
+            ("--dir", dir.display().to_string()),
+            ("--listen", format!("127.0.0.1:{listen}")),
+            ("--health-listen", format!("127.0.0.1:{health}")),
+            ("--url", format!("https://localhost:{}", front.port)),
+            ("--idp", idp.issuer.clone()),
+            ("--idp-ca", idp.ca_file.display().to_string()),
+            ("--client-id", CLIENT_ID.to_owned()),
+            ("--username-claim", "preferred_username".to_owned()),
+            ("--groups-claim", "groups".to_owned()),
+            ("--scope", "profile".to_owned()),
+            ("--scope", "groups".to_owned()),
+        ];
+        command.arg("init");
+        let mut line = "gatepass-issuer init".to_owned();
+        for (option, value) in options {
+            line.push_str(&format!(" {option} {value}"));
+            command.args([option, &value]);
+        }
+        let output = command.output().expect("gatepass-issuer runs");
         let said = format!(
             "{}{}",
             String::from_utf8_lossy(&output.stdout),
@@ -84,6 +83,7 @@ impl Prepared {
         assert!(output.status.success(), "gatepass-issuer init: {said}");
         Self {
             dir: dir.to_owned(),
+            command: line,
             said,
             front,
             listen,

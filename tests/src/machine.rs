@@ -252,17 +252,21 @@ impl Machine {
 
     /// Runs `get-credential` as kubectl would, with a person at the terminal, and gives what it printed.
     pub fn get_credential(&self, issuer: &Issuer) -> Run {
+        self.run(&mut self.get_credential_command(issuer))
+    }
+
+    /// The command that kubectl would run.
+    pub fn get_credential_command(&self, issuer: &Issuer) -> Command {
         let config = json!({"issuer": issuer.url, "certificateAuthorityData": base64(&issuer.serving_ca)});
         let info = json!({
             "apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential",
             "spec": {"interactive": true, "cluster": {"server": "https://localhost", "config": config}},
         });
         let mut command = self.command("kubectl-gatepass");
-        self.run(
-            command
-                .arg("get-credential")
-                .env("KUBERNETES_EXEC_INFO", info.to_string()),
-        )
+        command
+            .arg("get-credential")
+            .env("KUBERNETES_EXEC_INFO", info.to_string());
+        command
     }
 
     /// Runs a command and writes all it prints into the transcript.

@@ -99,7 +99,7 @@ pub fn faketime() -> Option<PathBuf> {
 }
 
 impl Part {
-    fn missing(self) -> Option<String> {
+    fn fault(self) -> Option<String> {
         let programs = |names: &[&str]| {
             names
                 .iter()
@@ -131,12 +131,15 @@ impl Part {
     }
 }
 
+/// What is not here of `parts`, in words.
+pub fn missing(parts: &[Part]) -> Option<String> {
+    parts.iter().find_map(|part| part.fault())
+}
+
 /// Whether every one of `parts` is here. What is missing is said on the terminal, past the test runner's capture, so that
 /// a skipped test never looks like a passed one; in CI, where `CI=true`, nothing may be missing.
 pub fn present(parts: &[Part]) -> bool {
-    let Some(reason) = parts.iter().find_map(|part| part.missing()) else {
-        return true;
-    };
+    let Some(reason) = missing(parts) else { return true };
     let thread = std::thread::current();
     let test = thread.name().unwrap_or("a test");
     assert!(

@@ -88,6 +88,29 @@ impl Leashed {
         self.child.try_wait().expect("a child can be waited for")
     }
 
+    /// What its threads wait for in the kernel, for the log of a program that does not get ready.
+    pub fn wait_channels(&self) -> String {
+        let read = |path: String| std::fs::read_to_string(path).unwrap_or_default();
+        let leash = self.child.id();
+        let mut text = String::new();
+        for program in read(format!("/proc/{leash}/task/{leash}/children")).split_ascii_whitespace() {
+            let threads = std::fs::read_dir(format!("/proc/{program}/task"))
+                .into_iter()
+                .flatten()
+                .flatten();
+            for thread in threads {
+                let of = |name: &str| read(thread.path().join(name).display().to_string());
+                text.push_str(&format!(
+                    "{} {} {}\n",
+                    of("comm").trim(),
+                    of("wchan"),
+                    of("syscall").trim()
+                ));
+            }
+        }
+        text
+    }
+
     /// Asks it to end and waits for it.
     pub fn end(&mut self) -> ExitStatus {
         drop(self.child.stdin.take());

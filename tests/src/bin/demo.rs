@@ -1,0 +1,171 @@
+//! `make demo`: the main job, unattended, on the shipped binaries and real parts, step by step on the screen.
+
+use std::error::Error;
+use std::fmt::Display;
+use std::io::{self, Write as _};
+use std::process::{Command, ExitCode};
+
+use e2e::idp::Idp;
+use e2e::issuer::Prepared;
+use e2e::machine::{Context, Machine, Run};
+use e2e::parts::{self, Part};
+use e2e::world::Site;
+
+static SITE: Site = Site::new("demo");
+
+fn main() -> ExitCode {
+    let missing = parts::missing(&[Part::ControlPlane, Part::IdentityProvider, Part::Keyring]);
+    let outcome = match missing {
+        Some(reason) => Err(format!("{reason}; tests/setup installs it").into()),
+        None => demo(),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "demo: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn demo() -> Result<(), Box<dyn Error>> {
+    let dir = SITE.dir("world");
+    say(
+        "Gatepass in two minutes, unattended. Everything runs on this machine, below target/e2e/demo, and ends with it.",
+    )?;
+
+    step(
+        1,
+        "An identity provider: the certified oidc-provider package, with a user alice in the groups dev and ops",
+    )?;
+    let idp = Idp::start(&dir.join("idp"));
+    say(format!(
+        "   {} knows a client `gatepass`, which is Gatepass's own",
+        idp.issuer
+    ))?;
+
+    step(
+        2,
+        "The issuer's files: a CA for client certificates, a marker key, a configuration that `serve` takes as it is",
+    )?;
+    let prepared = Prepared::init(&dir.join("issuer"), "demo", &idp);
+    say(format!("   $ {}", prepared.command))?;
+    indented(&prepared.said)?;
+
+    step(
+        3,
+        "A real control plane: etcd and kube-apiserver, told to trust the issuer's CA (--client-ca-file)",
+    )?;
+    let cluster = SITE.cluster();
+    cluster.trust(&prepared);
+    say(format!("   {}", cluster.url))?;
+
+    step(
+        4,
+        "The issuer: takes an ID token and a certificate request, gives a certificate that lives for minutes",
+    )?;
+    say(format!(
+        "   $ gatepass-issuer serve --config {}",
+        prepared.config_file().display()
+    ))?;
+    let issuer = prepared.serve();
+    say(format!("   {}", issuer.url))?;
+
+    step(
+        5,
+        "Alice's machine: her own home, a gnome-keyring on a private D-Bus, a browser that fills in the forms by itself",
+    )?;
+    let alice = Machine::new(&dir.join("alice"), "alice", &idp);
+    alice.kubeconfig(&[Context {
+        name: "demo",
+        cluster,
+        issuer: &issuer,
+    }]);
+    say("   Her kubeconfig has one user entry, which serves every cluster whose entry names its issuer:\n")?;
+    indented(&stanza(&alice)?)?;
+
+    step(
+        6,
+        "She accepts the issuer once, as ssh asks about a new host, and logs in with her browser",
+    )?;
+    let ca = issuer.serving_ca_file().display().to_string();
+    say(format!(
+        "   $ kubectl-gatepass login {} --issuer-ca {ca}",
+        issuer.url
+    ))?;
+    indented(&succeeded(alice.gatepass(&["login", &issuer.url, "--issuer-ca", &ca]))?.stderr)?;
+
+    step(
+        7,
+        "kubectl runs the plugin, which has a credential now: no network request is made for it",
+    )?;
+    let before = (idp.stats().connections(), issuer.connections());
+    say("   $ kubectl auth whoami")?;
+    let whoami = succeeded(alice.kubectl(&["auth", "whoami"]))?;
+    if (idp.stats().connections(), issuer.connections()) != before {
+        return Err(
+            "the identity provider or the issuer was asked, though the credential lies in the keyring".into(),
+        );
+    }
+    indented(&whoami.stdout)?;
+
+    step(
+        8,
+        "The credential ID above is the SHA-256 of the certificate that the plugin gave kubectl",
+    )?;
+    let printed = succeeded(alice.get_credential(&issuer))?.json();
+    let certificate = dir.join("alice.crt");
+    std::fs::write(
+        &certificate,
+        printed["status"]["clientCertificateData"]
+            .as_str()
+            .ok_or("no certificate")?,
+    )?;
+    let line = format!(
+        "openssl x509 -in {} -outform der | sha256sum",
+        certificate.display()
+    );
+    say(format!("   $ {line}"))?;
+    let digest = Command::new("sh").args(["-c", &line]).output()?;
+    let digest = String::from_utf8(digest.stdout)?;
+    indented(&digest)?;
+    let digest = digest
+        .split_whitespace()
+        .next()
+        .ok_or("openssl printed nothing")?;
+    if !whoami.stdout.contains(&format!("X509SHA256={digest}")) {
+        return Err("the API server saw another certificate than the plugin printed".into());
+    }
+    Ok(())
+}
+
+/// The parts of a kubeconfig that are Gatepass's, as YAML.
+fn stanza(machine: &Machine) -> Result<String, Box<dyn Error>> {
+    let mut kubeconfig = machine.read_kubeconfig();
+    for cluster in kubeconfig["clusters"].as_array_mut().ok_or("no clusters")? {
+        cluster["cluster"]["certificate-authority-data"] = "…".into();
+        cluster["cluster"]["extensions"][0]["extension"]["certificateAuthorityData"] = "…".into();
+    }
+    let shown = serde_json::json!({"clusters": kubeconfig["clusters"], "users": kubeconfig["users"]});
+    Ok(serde_saphyr::to_string(&shown)?)
+}
+
+fn succeeded(run: Run) -> Result<Run, String> {
+    if run.ok {
+        Ok(run)
+    } else {
+        Err(format!("a command failed:\n{}{}", run.stdout, run.stderr))
+    }
+}
+
+fn step(number: u8, what: &str) -> io::Result<()> {
+    say(format!("\n{number}. {what}"))
+}
+
+fn say(text: impl Display) -> io::Result<()> {
+    writeln!(io::stdout(), "{text}")
+}
+
+fn indented(text: &str) -> io::Result<()> {
+    text.lines().try_for_each(|line| say(format!("   {line}")))
+}
