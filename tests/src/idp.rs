@@ -1,6 +1,6 @@
 //! A real OpenID Provider: `tests/idp/idp.mjs`, the certified oidc-provider package.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
@@ -12,7 +12,7 @@ use crate::clock::Clock;
 use crate::http::Http;
 use crate::parts::{asset, node_modules, program};
 use crate::pki::Authority;
-use crate::process::{Farewell, Leashed};
+use crate::process::{Farewell, Leashed, append};
 
 /// Gatepass's own client at the provider.
 pub const CLIENT_ID: &str = "gatepass";
@@ -57,35 +57,15 @@ impl Idp {
         if let Some(clock) = clock {
             clock.show_to(&mut node);
         }
-        let log = dir.join("idp.log");
-        let mut process = Leashed::spawn(
-            "the identity provider",
-            &node,
-            &log,
-            Some(Stdio::piped()),
-            Farewell::Kill,
-        );
-        let stdout = process.take_stdout().expect("it was started with a pipe");
-        let (send, receive) = mpsc::channel();
-        std::thread::spawn(move || {
-            let mut line = String::new();
-            // A provider that prints nothing more keeps this thread waiting until it ends.
-            let mut stdout = BufReader::new(stdout);
-            while stdout.read_line(&mut line).is_ok_and(|read| read > 0) {
-                if send.send(std::mem::take(&mut line)).is_err() {
-                    break;
-                }
-            }
-        });
-        let line = receive
-            .recv_timeout(Duration::from_secs(60))
-            .unwrap_or_else(|error| {
+        // Seen twice in hundreds of starts: node stood still while it loaded its modules. Another try is no worse a test.
+        let (process, ready) = (0..3)
+            .find_map(|_| start(&node, &dir.join("idp.log")))
+            .unwrap_or_else(|| {
                 panic!(
-                    "the identity provider is not ready ({error}): see {}",
-                    log.display()
+                    "the identity provider is not ready: see idp.log in {}",
+                    dir.display()
                 )
             });
-        let ready: Value = serde_json::from_str(&line).expect("a ready line in JSON");
         let text = |key: &str| {
             ready[key]
                 .as_str()
@@ -156,6 +136,45 @@ impl Idp {
             .iter()
             .map(|value| value.as_str().expect("text").to_owned())
             .collect()
+    }
+}
+
+/// Starts the provider and reads its ready line; `None`, and why in the log, where that does not come.
+fn start(node: &Command, log: &Path) -> Option<(Leashed, Value)> {
+    let mut process = Leashed::spawn(
+        "the identity provider",
+        node,
+        log,
+        Some(Stdio::piped()),
+        Farewell::Kill,
+    );
+    let stdout = process.take_stdout().expect("it was started with a pipe");
+    let (send, receive) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut line = String::new();
+        // A provider that prints nothing more keeps this thread waiting until it ends.
+        let mut stdout = BufReader::new(stdout);
+        while stdout.read_line(&mut line).is_ok_and(|read| read > 0) {
+            if send.send(std::mem::take(&mut line)).is_err() {
+                break;
+            }
+        }
+    });
+    match receive.recv_timeout(Duration::from_secs(15)) {
+        Ok(line) => Some((
+            process,
+            serde_json::from_str(&line).expect("a ready line in JSON"),
+        )),
+        Err(error) => {
+            let why = format!(
+                "not ready: {error}; its threads wait in:\n{}",
+                process.wait_channels()
+            );
+            append(log)
+                .write_all(why.as_bytes())
+                .expect("the log can be written");
+            None
+        }
     }
 }
 
