@@ -1,1 +1,3 @@
+//! Measures issuance in process.
+
 fn main() {}

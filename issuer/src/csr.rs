@@ -1,12 +1,13 @@
 //! Certificate requests (RFC 2986): bytes → a public key whose holder asked. Nothing else of a request is used.
 
 use x509_cert::der::pem::decode_vec;
-use x509_cert::der::{Decode, oid::ObjectIdentifier};
-use x509_cert::spki::SubjectPublicKeyInfoOwned;
+use x509_cert::der::{Decode, Encode, oid::ObjectIdentifier};
+use x509_cert::request::CertReq;
+use x509_cert::spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoOwned};
 use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::prelude::FromDer;
 use x509_parser::public_key::RSAPublicKey;
-use x509_parser::x509::{AlgorithmIdentifier, SubjectPublicKeyInfo};
+use x509_parser::x509::SubjectPublicKeyInfo;
 
 /// Why a request is not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -33,17 +34,14 @@ mod oid {
     pub(super) const P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
     pub(super) const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
     pub(super) const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
-}
 
-/// What a key may sign its own request with: one hash per curve, no SHA-1.
-const ECDSA_SHA256: &str = "1.2.840.10045.4.3.2";
-const ECDSA_SHA384: &str = "1.2.840.10045.4.3.3";
-const ED25519: &str = "1.3.101.112";
-const RSA_PKCS1: [&str; 3] = [
-    "1.2.840.113549.1.1.11",
-    "1.2.840.113549.1.1.12",
-    "1.2.840.113549.1.1.13",
-];
+    // What a key may sign its own request with: one hash per curve, no SHA-1.
+    pub(super) const ECDSA_SHA256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.2");
+    pub(super) const ECDSA_SHA384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.3");
+    pub(super) const RSA_SHA256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.11");
+    pub(super) const RSA_SHA384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.12");
+    pub(super) const RSA_SHA512: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.13");
+}
 
 /// A public key whose holder signed the request with it.
 #[derive(Debug)]
@@ -59,22 +57,17 @@ impl VerifiedCsr {
         if label != "CERTIFICATE REQUEST" {
             return Err(Error::Malformed("the PEM block is not a `CERTIFICATE REQUEST`"));
         }
-        let (rest, csr) = X509CertificationRequest::from_der(&der)
-            .map_err(|_| Error::Malformed("it is not a DER request"))?;
-        if !rest.is_empty() {
-            return Err(Error::Malformed("something follows the request"));
+        // Two readers: x509-cert is strict about DER, also after the end, and x509-parser verifies.
+        let request = CertReq::from_der(&der).map_err(|_| Error::Malformed("it is not one DER request"))?;
+        if request.to_der().ok().as_deref() != Some(&der) {
+            return Err(Error::Malformed("it is not in DER's one encoding"));
         }
-        if csr.signature_value.unused_bits != 0 {
-            return Err(Error::Malformed("the signature has unused bits"));
-        }
-        let public = &csr.certification_request_info.subject_pki;
-        // A second, stricter reader of what goes into the certificate: DER only, nothing after it.
-        let key = SubjectPublicKeyInfoOwned::from_der(public.raw)
-            .map_err(|_| Error::Malformed("its public key is not DER"))?;
-        let fitting = fitting_signatures(&key, public)?;
-        if !fitting.contains(&csr.signature_algorithm.algorithm.to_id_string().as_str())
-            || !has_expected_parameters(&key, &csr.signature_algorithm)
-        {
+        let (_, csr) = X509CertificationRequest::from_der(&der)
+            .map_err(|_| Error::Malformed("it is not one DER request"))?;
+        let key = request.info.public_key;
+        let fitting = fitting_signatures(&key, &csr.certification_request_info.subject_pki)?;
+        let signed = &request.algorithm;
+        if !fitting.contains(&signed.oid) || !has_expected_parameters(&key, signed) {
             return Err(Error::BadSignature);
         }
         csr.verify_signature().map_err(|_| Error::BadSignature)?;
@@ -94,7 +87,7 @@ impl VerifiedCsr {
 fn fitting_signatures(
     key: &SubjectPublicKeyInfoOwned,
     parsed: &SubjectPublicKeyInfo<'_>,
-) -> Result<&'static [&'static str], Error> {
+) -> Result<&'static [ObjectIdentifier], Error> {
     let bits = key
         .subject_public_key
         .as_bytes()
@@ -105,9 +98,9 @@ fn fitting_signatures(
             let curve = parameters
                 .and_then(|any| any.decode_as::<ObjectIdentifier>().ok())
                 .ok_or(Error::WeakKey)?;
-            let (length, signatures): (usize, &[&str]) = match curve {
-                oid::P256 => (32, &[ECDSA_SHA256]),
-                oid::P384 => (48, &[ECDSA_SHA384]),
+            let (length, signatures): (usize, &[ObjectIdentifier]) = match curve {
+                oid::P256 => (32, &[oid::ECDSA_SHA256]),
+                oid::P384 => (48, &[oid::ECDSA_SHA384]),
                 _ => return Err(Error::WeakKey),
             };
             // Uncompressed only: what the API server's library reads, and one text per key.
@@ -116,10 +109,10 @@ fn fitting_signatures(
             }
             Ok(signatures)
         }
-        oid::ED25519 if parameters.is_none() && bits.len() == 32 => Ok(&[ED25519]),
+        oid::ED25519 if parameters.is_none() && bits.len() == 32 => Ok(&[oid::ED25519]),
         oid::RSA if parameters.is_some_and(|any| any.is_null()) => {
             rsa_is_strong(parsed)?;
-            Ok(&RSA_PKCS1)
+            Ok(&[oid::RSA_SHA256, oid::RSA_SHA384, oid::RSA_SHA512])
         }
         oid::ED25519 | oid::RSA => Err(Error::Malformed("its public key's parameters are wrong")),
         _ => Err(Error::WeakKey),
@@ -147,12 +140,11 @@ fn rsa_is_strong(parsed: &SubjectPublicKeyInfo<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// RFC 3279 and RFC 8410: NULL for RSA, nothing for the others.
-fn has_expected_parameters(key: &SubjectPublicKeyInfoOwned, signature: &AlgorithmIdentifier<'_>) -> bool {
-    match (&signature.parameters, key.algorithm.oid == oid::RSA) {
-        (None, _) => true,
-        (Some(any), true) => any.as_null().is_ok(),
-        (Some(_), false) => false,
+/// RFC 3279 and RFC 8410: NULL or nothing for RSA, nothing for the others.
+fn has_expected_parameters(key: &SubjectPublicKeyInfoOwned, signed: &AlgorithmIdentifierOwned) -> bool {
+    match &signed.parameters {
+        None => true,
+        Some(any) => key.algorithm.oid == oid::RSA && any.is_null(),
     }
 }
 

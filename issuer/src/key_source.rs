@@ -72,7 +72,12 @@ impl KeySources {
             });
             source.kept.store(kept.map(Arc::new));
             // As if fetched a moment ago, so that nothing goes over the network.
-            let last = source.last.try_lock().map(|mut last| *last = Some(Attempt { at: Instant::now(), succeeded: true }));
+            let last = source.last.try_lock().map(|mut last| {
+                *last = Some(Attempt {
+                    at: Instant::now(),
+                    succeeded: true,
+                })
+            });
             last.expect("nobody else has it yet");
         }
         sources
@@ -131,7 +136,9 @@ impl Source {
     /// Fetches in a task of its own: if a request that goes away took its fetch with it, a stranger could begin one after
     /// each cooldown, break it off, and keep the issuer from learning new keys.
     async fn refresh(source: Arc<Self>) -> bool {
-        tokio::spawn(async move { source.fetch().await }).await.unwrap_or(false)
+        tokio::spawn(async move { source.fetch().await })
+            .await
+            .unwrap_or(false)
     }
 
     async fn fetch(&self) -> bool {

@@ -66,6 +66,16 @@ impl Identity {
     pub fn uid(&self) -> &str {
         &self.uid
     }
+
+    #[cfg(test)]
+    pub(crate) fn unchecked(username: &str, groups: &[&str], uid: &str) -> Self {
+        let groups = groups.iter().map(|group| (*group).to_owned()).collect();
+        Self {
+            username: username.to_owned(),
+            groups,
+            uid: uid.to_owned(),
+        }
+    }
 }
 
 impl Mapping {
@@ -136,6 +146,3 @@ fn list<'a>(claims: &'a Claims, name: &str) -> Result<Vec<&'a str>, Error> {
         Some(_) => Err(wrong()),
     }
 }
-
-#[cfg(test)]
-mod tests;

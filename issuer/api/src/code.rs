@@ -35,7 +35,7 @@ macro_rules! codes {
 
         impl From<String> for Code {
             fn from(text: String) -> Self {
-                match text.as_str() { $($text => Self::$variant,)* _ => Self::Other(text) }
+                match text.as_str() { $($text => Self::$variant,)* _ => Self::Other(plain(text)) }
             }
         }
     };
@@ -132,6 +132,14 @@ codes! {
     IdpUnavailable = 503 "idp_unavailable" "The identity provider's keys cannot be fetched",
     /// The view of revocations is too old.
     RevocationViewStale = 503 "revocation_view_stale" "The issuer's view of revocations is too old",
+}
+
+/// A code is a plain word, whoever sent it: it is shown on terminals and in logs.
+fn plain(text: String) -> String {
+    let is_plain = !text.is_empty()
+        && text.len() <= 64
+        && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
+    if is_plain { text } else { "unknown".into() }
 }
 
 impl fmt::Display for Code {

@@ -50,6 +50,13 @@ fn every_code_survives_the_wire_and_has_the_status_of_its_kind() {
 }
 
 #[test]
+fn a_code_that_is_no_plain_word_is_not_kept() {
+    for code in ["\u{1b}[2J", "Upper", "", &"x".repeat(65)] {
+        assert_eq!(from_value::<Code>(json!(code)).unwrap(), Code::Other("unknown".into()));
+    }
+}
+
+#[test]
 fn the_salt_carries_the_login_time_and_the_preimage_is_as_documented() {
     let salt = Salt::new(0x0102_0304_0506_0708, [9; 24]);
     assert_eq!(salt.login_time(), 0x0102_0304_0506_0708);

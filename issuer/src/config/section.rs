@@ -351,7 +351,7 @@ fn parse_duration(text: &str) -> Option<Duration> {
     while !rest.is_empty() {
         let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
         let number: u32 = rest[..digits].parse().ok()?;
-        let (unit, after) = match rest[digits..].as_bytes().first()? {
+        let (unit, after) = match rest.as_bytes().get(digits)? {
             b'h' => (3600, 1),
             b'm' => (60, 1),
             b's' => (1, 1),

@@ -84,12 +84,8 @@ impl Issuance {
     }
 
     pub(super) fn with_sink(change: impl Fn(String) -> String, memory: Memory) -> Self {
-        static PROVIDER: std::sync::Once = std::sync::Once::new();
-        PROVIDER.call_once(|| {
-            tokio_rustls::rustls::crypto::aws_lc_rs::default_provider()
-                .install_default()
-                .unwrap()
-        });
+        // Another test may have been first.
+        drop(tokio_rustls::rustls::crypto::aws_lc_rs::default_provider().install_default());
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().to_str().unwrap();
         let arguments = [
@@ -336,4 +332,15 @@ pub(super) fn merge(target: &mut Value, changes: &Value) {
 /// Sends one request to a fresh issuer and expects a refusal.
 pub(super) async fn refused(ask: Ask, status: u16, code: &str) {
     Issuance::new().ask(&ask).await.is_refused(status, code);
+}
+
+/// An issuer with a second provider whose users are called `other:…`.
+pub(super) fn two_providers() -> Issuance {
+    Issuance::configured(|yaml| {
+        let second = format!(
+            "  - issuer: {{url: {OTHER_ISSUER}, audiences: [{CLIENT}]}}\n    claimMappings:\n      \
+             username: {{claim: preferred_username, prefix: 'other:'}}\n\n# Signs client"
+        );
+        yaml.replacen("\n# Signs client", &second, 1)
+    })
 }

@@ -61,7 +61,8 @@ async fn serve_http(
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header)
         .max_headers(MAX_HEADERS)
-        .max_buf_size(MAX_HEADER)
+        .max_header_size(MAX_HEADER)
+        .max_buf_size(2 * MAX_HEADER)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
     let end = async {
