@@ -14,7 +14,12 @@ use gatepass_api::{Binding, ClusterInfo, Flow, IdentityProvider};
 use serde::{Deserialize, Serialize};
 use time::Duration;
 
-use crate::{escape::Escaped, paths::create_private_dir, settings::IssuerUrl};
+use crate::{
+    escape::{Escaped, is_plain},
+    issuer_client::LARGEST_OFFSET,
+    paths::create_private_dir,
+    settings::IssuerUrl,
+};
 
 /// One accepted issuer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,7 +47,7 @@ pub struct Accepted {
 impl Accepted {
     /// The issuer's clock minus ours.
     pub fn clock_offset(&self) -> Duration {
-        Duration::seconds(self.clock_offset_seconds)
+        Duration::seconds(self.clock_offset_seconds).clamp(-LARGEST_OFFSET, LARGEST_OFFSET)
     }
 }
 
@@ -69,6 +74,9 @@ impl PinnedIdp {
         self.issuer == other.issuer && self.client_id == other.client_id
     }
 }
+
+/// What changed, where it is the issuer's CA.
+pub const CA: &str = "its CA";
 
 /// Why an issuer is not used.
 #[derive(Debug, thiserror::Error)]
@@ -144,12 +152,16 @@ impl AcceptError {
             Self::NotAccepted(url) | Self::Declined(url) => {
                 format!("if you trust it, type: kubectl-gatepass login {url}")
             }
+            Self::Changed { url, what: CA, .. } => format!(
+                "if whoever runs the issuer announced this, type: kubectl-gatepass login {url} --issuer-ca <FILE> \
+                 --accept-change"
+            ),
             Self::Changed { url, .. } => format!(
                 "if whoever runs the issuer announced this, type: kubectl-gatepass login {url} --accept-change"
             ),
-            Self::SameCluster { url, .. } => format!(
+            Self::SameCluster { url, other, .. } => format!(
                 "an issuer that claims another's cluster may be trying to use its proofs; if the issuer moved, type: \
-                 kubectl-gatepass login {url} --accept-change"
+                 kubectl-gatepass login {url} --replaces {other}"
             ),
             Self::OtherCluster { .. } => {
                 "correct clusterId in the configuration file, or the issuer's URL".into()
@@ -200,11 +212,30 @@ impl AcceptedFile {
             .find(|accepted| accepted.url == url.as_str()))
     }
 
-    /// Keeps an issuer; replaces what was accepted under its URL or, after `--accept-change`, for its cluster.
-    pub fn keep(&self, accepted: Accepted) -> Result<(), AcceptError> {
+    /// Keeps an issuer, in place of what was accepted under its URL, or under the URL that it `replaces`.
+    ///
+    /// A cluster id that was accepted under any other URL is refused: proofs for one would be valid at the other.
+    pub fn keep(
+        &self,
+        accepted: Accepted,
+        url: &IssuerUrl,
+        replaces: Option<&str>,
+    ) -> Result<(), AcceptError> {
         self.change(|issuers| {
-            issuers.retain(|other| other.url != accepted.url && other.cluster_id != accepted.cluster_id);
+            issuers.retain(|other| other.url != accepted.url && Some(other.url.as_str()) != replaces);
+            if let Some(other) = issuers
+                .iter()
+                .find(|other| other.cluster_id == accepted.cluster_id)
+            {
+                let (id, other) = (accepted.cluster_id.clone(), other.url.clone());
+                return Err(AcceptError::SameCluster {
+                    url: url.clone(),
+                    id,
+                    other,
+                });
+            }
             issuers.push(accepted);
+            Ok(())
         })
     }
 
@@ -214,13 +245,17 @@ impl AcceptedFile {
             if let Some(accepted) = issuers.iter_mut().find(|accepted| accepted.url == url) {
                 note(accepted);
             }
+            Ok(())
         })
     }
 
-    fn change(&self, change: impl FnOnce(&mut Vec<Accepted>)) -> Result<(), AcceptError> {
+    fn change(
+        &self,
+        change: impl FnOnce(&mut Vec<Accepted>) -> Result<(), AcceptError>,
+    ) -> Result<(), AcceptError> {
         let _lock = self.lock().map_err(|error| self.error(error))?;
         let mut issuers = self.all()?;
-        change(&mut issuers);
+        change(&mut issuers)?;
         self.write(&Document { issuers })
             .map_err(|error| self.error(error))
     }
@@ -239,11 +274,12 @@ impl AcceptedFile {
     }
 
     fn write(&self, document: &Document) -> io::Result<()> {
-        let temporary = self.path.with_extension("tmp");
-        let mut file = File::create(&temporary)?;
+        let dir = self.path.parent().ok_or(io::ErrorKind::NotFound)?;
+        let mut file = tempfile::NamedTempFile::new_in(dir)?;
         file.write_all(&serde_json::to_vec_pretty(document)?)?;
-        file.sync_all()?;
-        fs::rename(&temporary, &self.path)
+        file.as_file().sync_all()?;
+        file.persist(&self.path)?;
+        Ok(())
     }
 
     fn error(&self, source: io::Error) -> AcceptError {
@@ -280,6 +316,8 @@ pub fn proposal(
         ));
     }
     usable.retain(|offered| supports(offered));
+    // Several clients of one provider: the first, as the issuer prefers.
+    usable.dedup_by(|later, first| later.issuer == first.issuer);
     let chosen = match usable.as_slice() {
         [] => {
             return Err(no_idp(
@@ -298,6 +336,14 @@ pub fn proposal(
             });
         }
     };
+    let texts = [&info.cluster_id, &chosen.issuer, &chosen.client_id];
+    if !texts.into_iter().chain(&chosen.scopes).all(|text| is_plain(text))
+        || !chosen.issuer.starts_with("https://")
+    {
+        return Err(no_idp(
+            "its names hold control characters, or the identity provider is not https",
+        ));
+    }
     Ok(Accepted {
         url: url.as_str().into(),
         certificate_authority: ca.map(str::to_owned),
@@ -320,12 +366,14 @@ fn supports(offered: &IdentityProvider) -> bool {
 }
 
 /// Compares an issuer's answer with what was pinned. What is new beside it stays unused; what is in use must not differ.
-pub fn check(
+///
+/// Returns the identity provider in use as the issuer describes it now.
+pub fn check<'i>(
     pinned: &Accepted,
     url: &IssuerUrl,
     ca: Option<&str>,
-    info: &ClusterInfo,
-) -> Result<(), AcceptError> {
+    info: &'i ClusterInfo,
+) -> Result<&'i IdentityProvider, AcceptError> {
     let changed = |what, was: &str, now: &str| {
         Err(AcceptError::Changed {
             url: url.clone(),
@@ -335,14 +383,14 @@ pub fn check(
         })
     };
     if let Some(ca) = ca
-        && pinned.certificate_authority.as_deref().map(str::trim) != Some(ca.trim())
+        && pinned.certificate_authority.as_deref() != Some(ca)
     {
         let was = if pinned.certificate_authority.is_some() {
             "another CA"
         } else {
             "the system's CAs"
         };
-        return changed("its CA", was, "the CA given");
+        return changed(CA, was, "the one given");
     }
     if pinned.cluster_id != info.cluster_id {
         return changed("the cluster id", &pinned.cluster_id, &info.cluster_id);
@@ -374,22 +422,7 @@ pub fn check(
     if !idp.scopes.iter().all(|scope| same.scopes.contains(scope)) {
         return changed("the scopes", &idp.scopes.join(" "), &same.scopes.join(" "));
     }
-    Ok(())
-}
-
-/// Refuses an issuer whose cluster id was accepted under another URL: its proofs would be valid there.
-pub fn check_cluster(all: &[Accepted], proposed: &Accepted, url: &IssuerUrl) -> Result<(), AcceptError> {
-    match all
-        .iter()
-        .find(|other| other.cluster_id == proposed.cluster_id && other.url != proposed.url)
-    {
-        Some(other) => Err(AcceptError::SameCluster {
-            url: url.clone(),
-            id: proposed.cluster_id.clone(),
-            other: other.url.clone(),
-        }),
-        None => Ok(()),
-    }
+    Ok(same)
 }
 
 #[cfg(test)]

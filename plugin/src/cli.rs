@@ -61,6 +61,18 @@ pub enum Command {
     Version,
 }
 
+impl Command {
+    /// The command's name, if only a person may run it: it could accept an issuer, or end a session.
+    pub fn only_for_people(&self) -> Option<&'static str> {
+        match self {
+            Self::Login(_) => Some("login"),
+            Self::Logout(_) => Some("logout"),
+            Self::Status(_) => Some("status"),
+            Self::GetCredential(_) | Self::Completion { .. } | Self::Version => None,
+        }
+    }
+}
+
 /// What a kubeconfig may say.
 #[derive(Clone, Debug, Default, Args)]
 pub struct Target {
@@ -99,6 +111,9 @@ pub struct Login {
     /// Accept that the issuer answers otherwise than when it was accepted
     #[arg(long)]
     pub accept_change: bool,
+    /// The issuer's former URL, if it has moved: what was accepted under it is forgotten
+    #[arg(long, value_name = "URL")]
+    pub replaces: Option<String>,
 }
 
 /// `logout`
@@ -152,6 +167,7 @@ mod tests {
             "--idp-ca=x",
             "--idp=x",
             "--accept-change",
+            "--replaces=x",
             "--store=file",
             "-v",
         ] {

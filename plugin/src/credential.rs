@@ -44,6 +44,9 @@ const LEAST_LEFT: i64 = 10;
 const RENEW_FROM: i64 = 700;
 const RENEW_SPREAD: i64 = 150;
 
+/// No certificate lives longer; in seconds.
+const LONGEST_LIFE: i64 = 3600;
+
 /// How long to wait with the next renewal after one failed, in seconds.
 const POSTPONE: i64 = 30;
 
@@ -88,7 +91,8 @@ impl Credential {
         offset: Duration,
         jitter: u16,
     ) -> Self {
-        let life = issued.not_after - (now + offset).unix_timestamp();
+        let corrected = now.saturating_add(offset).unix_timestamp();
+        let life = issued.not_after.saturating_sub(corrected).clamp(0, LONGEST_LIFE);
         let permille = RENEW_FROM + i64::from(jitter) * RENEW_SPREAD / i64::from(u16::MAX);
         Self {
             version: VERSION,
@@ -96,7 +100,7 @@ impl Credential {
             key,
             not_after: issued.not_after,
             obtained: now.unix_timestamp(),
-            renew_at: (now + offset).unix_timestamp() + life * permille / 1000,
+            renew_at: corrected.saturating_add(life * permille / 1000),
             offset: offset.whole_seconds(),
             credential_id: issued.credential_id,
             username: issued.username,
@@ -122,9 +126,11 @@ impl Credential {
     /// What to do with it at a local time.
     pub fn judge(&self, now: OffsetDateTime) -> Use {
         // The local clock was set back since: the correction kept with the credential is worth nothing.
-        if now.unix_timestamp() < self.obtained - 60 || self.left(now) < Duration::seconds(LEAST_LEFT) {
+        if now.unix_timestamp() < self.obtained.saturating_sub(60)
+            || self.left(now) < Duration::seconds(LEAST_LEFT)
+        {
             Use::Discard
-        } else if now.unix_timestamp() + self.offset < self.renew_at {
+        } else if now.unix_timestamp().saturating_add(self.offset) < self.renew_at {
             Use::Serve
         } else {
             Use::Renew
@@ -133,19 +139,29 @@ impl Credential {
 
     /// The same credential, with its renewal put off for a moment because one just failed.
     pub fn postponed(mut self, now: OffsetDateTime) -> Self {
-        self.renew_at = now.unix_timestamp() + self.offset + POSTPONE;
+        self.renew_at = now
+            .unix_timestamp()
+            .saturating_add(self.offset)
+            .saturating_add(POSTPONE);
         self
     }
 
     /// How much is left of it at a local time.
     pub fn left(&self, now: OffsetDateTime) -> Duration {
-        Duration::seconds(self.not_after - self.offset - now.unix_timestamp())
+        Duration::seconds(
+            self.not_after
+                .saturating_sub(self.offset)
+                .saturating_sub(now.unix_timestamp()),
+        )
     }
 
     /// The end that kubectl is told, by the local clock: a little early, so that no request is sent with a
     /// certificate that ends on the way, and never in the past while [`Use::Discard`] does not say so.
     pub fn expires(&self) -> OffsetDateTime {
-        let early = self.not_after - self.offset - LEAST_LEFT / 2;
+        let early = self
+            .not_after
+            .saturating_sub(self.offset)
+            .saturating_sub(LEAST_LEFT / 2);
         OffsetDateTime::from_unix_timestamp(early).unwrap_or(OffsetDateTime::UNIX_EPOCH)
     }
 }
@@ -222,6 +238,15 @@ mod tests {
             let credential = credential(offset, 0);
             assert_eq!(credential.expires(), NOW + Duration::seconds(595));
             assert!(credential.expires() > NOW + Duration::seconds(590));
+        }
+    }
+
+    #[test]
+    fn numbers_beyond_all_clocks_do_no_harm() {
+        for extreme in [i64::MIN, i64::MAX] {
+            let mut credential = credential(0, 0);
+            (credential.not_after, credential.obtained, credential.offset) = (extreme, extreme, extreme);
+            let _ = (credential.judge(NOW), credential.left(NOW), credential.expires());
         }
     }
 

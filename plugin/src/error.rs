@@ -50,6 +50,8 @@ pub enum Error {
     LoginRequired {
         /// At which issuer.
         issuer: IssuerUrl,
+        /// Under which profile.
+        profile: String,
         /// Why.
         why: String,
     },
@@ -60,8 +62,21 @@ pub enum Error {
         seconds: u64,
     },
     /// A login failed a moment ago: kubectl tries five times, and nobody wants five browser tabs.
-    #[error("{0}")]
-    LoginFailedBefore(String),
+    #[error("{message} (a moment ago; nobody was asked again)")]
+    LoginFailedBefore {
+        /// What failed then.
+        message: String,
+        /// What to do next.
+        hint: Option<String>,
+    },
+    /// The login went well, and the issuer refuses all the same.
+    #[error("the login succeeded, and the issuer still refuses: {0}")]
+    LoginOfNoUse(String),
+    /// A kubeconfig runs a command that only a person may.
+    #[error(
+        "kubectl runs `{0}`, which only a person may; a kubeconfig may run get-credential; nothing was sent and nothing was run"
+    )]
+    NotForKubectl(&'static str),
     /// The clocks of issuer and identity provider disagree.
     #[error(
         "the clock of the issuer {issuer} is {seconds} s {direction} the identity provider's; nothing was stored"
@@ -100,16 +115,29 @@ impl Error {
             Self::Settings(error) => error.hint(),
             Self::Accept(error) => error.hint(),
             Self::Issuer(IssuerError::Refused(refusal)) => Some(advice::of(&refusal.problem.code).1.into()),
+            Self::Issuer(IssuerError::Outage { .. }) => {
+                Some("try again in a minute; what this machine keeps is untouched".into())
+            }
             Self::Issuer(IssuerError::Unreachable { .. }) => {
                 Some("check the network, the proxy variables and --issuer-ca; what this machine keeps is untouched".into())
             }
             Self::Issuer(IssuerError::Nonsense { .. } | IssuerError::OtherUrl { .. }) => {
-                Some("check the issuer's URL with whoever runs it; nothing was sent to it".into())
+                Some("check the issuer's URL with whoever runs it".into())
             }
             Self::Oidc(error) => Some(error.hint().into()),
             Self::Store(error) => Some(error.hint()),
             Self::Lock(_) => Some("see whether another kubectl-gatepass hangs; ending it frees the lock".into()),
-            Self::LoginRequired { issuer, .. } => Some(format!("type: kubectl-gatepass login {issuer}")),
+            Self::LoginRequired { issuer, profile, .. } if profile == "default" => {
+                Some(format!("type: kubectl-gatepass login {issuer}"))
+            }
+            Self::LoginRequired { issuer, profile, .. } => {
+                Some(format!("type: kubectl-gatepass login {issuer} --profile {profile}"))
+            }
+            Self::LoginFailedBefore { hint, .. } => hint.clone(),
+            Self::LoginOfNoUse(_) => Some("ask whoever runs the issuer; another login would end the same way".into()),
+            Self::NotForKubectl(_) => {
+                Some("correct `args` in the kubeconfig to [get-credential], or type the command yourself".into())
+            }
             Self::LoginTimeout { .. } => {
                 Some("look at the browser: some pages say there that the login was refused; then try again".into())
             }
@@ -121,14 +149,14 @@ impl Error {
                 Some("name one: kubectl-gatepass logout <issuer URL> [--profile NAME], or use --all".into())
             }
             Self::ExecInfo(_) | Self::Issuer(IssuerError::Key(_)) | Self::Paths(_) | Self::Key(_) | Self::Output(_)
-            | Self::Runtime(_) | Self::LoginFailedBefore(_) => None,
+            | Self::Runtime(_) => None,
         }
     }
 
     /// 2 for what the person can correct in what they typed or configured, 1 for all else. kubectl shows it only.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Settings(_) | Self::ExecInfo(_) | Self::WhichSession(_) => 2,
+            Self::Settings(_) | Self::ExecInfo(_) | Self::WhichSession(_) | Self::NotForKubectl(_) => 2,
             _ => 1,
         }
     }

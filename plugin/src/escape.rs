@@ -23,6 +23,24 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
+/// Makes a whole message fit for a terminal, line breaks kept: the last line of defence, where it is written.
+pub fn message(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c != '\n' && (c.is_control() || is_format(c)) {
+            safe.extend(c.escape_unicode())
+        } else {
+            safe.push(c)
+        }
+    }
+    safe
+}
+
+/// Whether a text holds nothing but what a terminal shows as it stands.
+pub fn is_plain(text: &str) -> bool {
+    !text.chars().any(|c| c.is_control() || is_format(c))
+}
+
 /// Unicode general category Cf, and the line and paragraph separators.
 fn is_format(c: char) -> bool {
     matches!(c,
@@ -42,6 +60,11 @@ mod tests {
             Escaped("a\u{1b}[2J\n\u{202e}ü").to_string(),
             "a\\u{1b}[2J\\u{a}\\u{202e}ü"
         );
+    }
+
+    #[test]
+    fn a_message_keeps_its_lines_and_loses_its_escapes() {
+        assert_eq!(message("a\nb\u{1b}[2J\u{202e}"), "a\nb\\u{1b}[2J\\u{202e}");
     }
 
     #[test]

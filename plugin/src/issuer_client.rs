@@ -17,6 +17,9 @@ use crate::{
     settings::IssuerUrl,
 };
 
+/// Clocks that differ by more are no clocks.
+pub const LARGEST_OFFSET: Duration = Duration::days(366);
+
 /// The issuer gave no certificate.
 #[derive(Debug, thiserror::Error)]
 pub enum IssuerError {
@@ -27,6 +30,14 @@ pub enum IssuerError {
         url: IssuerUrl,
         /// Why.
         source: HttpError,
+    },
+    /// It, or something before it, answered with a 5xx that is none of its own.
+    #[error("the issuer {url} cannot answer now: HTTP status {status}")]
+    Outage {
+        /// Who was asked.
+        url: IssuerUrl,
+        /// What it said.
+        status: u16,
     },
     /// It answered something else than the protocol.
     #[error("{url} does not answer as a Gatepass issuer: {problem}")]
@@ -128,7 +139,7 @@ impl<'a> IssuerClient<'a> {
         }
         let offset = self
             .offset(&info.server_time)
-            .ok_or_else(|| self.nonsense("serverTime is no time".into()))?;
+            .ok_or_else(|| self.nonsense("serverTime is no plausible time".into()))?;
         Ok((info, offset))
     }
 
@@ -163,7 +174,7 @@ impl<'a> IssuerClient<'a> {
             serde_json::from_slice(&body).map_err(|error| self.nonsense(error.to_string()))?;
         let offset = self
             .offset(&answer.server_time)
-            .ok_or_else(|| self.nonsense("serverTime is no time".into()))?;
+            .ok_or_else(|| self.nonsense("serverTime is no plausible time".into()))?;
         Ok((answer, offset))
     }
 
@@ -180,7 +191,8 @@ impl<'a> IssuerClient<'a> {
     /// The issuer's clock minus ours. Seconds of travel do not matter: leeways are 30 s and more.
     fn offset(&self, server_time: &str) -> Option<Duration> {
         let server = OffsetDateTime::parse(server_time, &Rfc3339).ok()?;
-        Some(Duration::seconds((server - self.clock.now()).whole_seconds()))
+        let offset = Duration::seconds((server - self.clock.now()).whole_seconds());
+        (offset.abs() <= LARGEST_OFFSET).then_some(offset)
     }
 
     fn refused(&self, status: u16, body: &[u8]) -> IssuerError {
@@ -189,6 +201,10 @@ impl<'a> IssuerClient<'a> {
                 let offset = self.offset(&problem.server_time);
                 IssuerError::Refused(Box::new(Refusal { problem, offset }))
             }
+            Err(_) if status >= 500 => IssuerError::Outage {
+                url: self.url.clone(),
+                status,
+            },
             Err(_) => self.nonsense(format!("HTTP status {status} without a problem document")),
         }
     }

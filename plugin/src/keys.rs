@@ -83,6 +83,11 @@ impl CredentialKey {
         Ok(CertificateParams::default().serialize_request(&self.0)?.pem()?)
     }
 
+    /// The public key as an uncompressed point (SEC 1 section 2.3.3).
+    pub fn public_point(&self) -> &[u8] {
+        self.0.public_key_raw()
+    }
+
     /// PKCS#8, PEM, as kubectl wants it.
     pub fn pem(&self) -> Zeroizing<String> {
         Zeroizing::new(self.0.serialize_pem())

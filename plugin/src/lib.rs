@@ -13,6 +13,7 @@
 
 pub mod accepted;
 pub mod advice;
+pub mod certificate;
 pub mod cli;
 pub mod clock;
 pub mod credential;
@@ -58,6 +59,11 @@ pub fn run(cli: Cli, env: &Environment, clock: &dyn Clock, out: &mut impl Write)
         Ok(settings)
     };
     let ui = Terminal { interactive: true };
+    if let Some(command) = cli.command.only_for_people()
+        && env.var("KUBERNETES_EXEC_INFO").is_some()
+    {
+        return Err(Error::NotForKubectl(command));
+    }
     match cli.command {
         Command::GetCredential(target) => get_credential::get_credential(&target, env, &paths()?, clock, out),
         Command::Login(login) => {
@@ -91,7 +97,7 @@ pub fn run(cli: Cli, env: &Environment, clock: &dyn Clock, out: &mut impl Write)
                 profile: command.profile.clone(),
                 ..Target::default()
             };
-            logout::logout(&command, &settings(&target, &paths)?, &paths, &ui)
+            runtime()?.block_on(logout::logout(&command, &settings(&target, &paths)?, &paths, &ui))
         }
         Command::Status(command) => {
             let paths = paths()?;
@@ -122,7 +128,9 @@ fn split(login: Login) -> (Target, Typed) {
         idp_ca,
         browser_command,
         accept_change,
+        replaces,
     } = login;
+    let url = issuer.is_some();
     (
         Target {
             issuer,
@@ -134,6 +142,8 @@ fn split(login: Login) -> (Target, Typed) {
             idp_ca,
             browser_command,
             accept_change,
+            replaces,
+            url,
         },
     )
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use clap::Parser as _;
-use kubectl_gatepass::{cli::Cli, clock::SystemClock, run, settings::Environment};
+use kubectl_gatepass::{cli::Cli, clock::SystemClock, escape::message, run, settings::Environment};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -15,9 +15,9 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let mut stderr = io::stderr().lock();
-            let _ = writeln!(stderr, "kubectl-gatepass: {error}");
+            let _ = writeln!(stderr, "kubectl-gatepass: {}", message(&error.to_string()));
             if let Some(hint) = error.hint() {
-                let _ = writeln!(stderr, "  next: {hint}");
+                let _ = writeln!(stderr, "  next: {}", message(&hint));
             }
             ExitCode::from(error.exit_code())
         }

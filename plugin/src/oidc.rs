@@ -13,13 +13,12 @@ use openidconnect::{
     ProviderMetadata, RedirectUrl, RefreshToken, RequestTokenError, Scope, TokenResponse as _, TokenUrl,
     core::{
         CoreAuthDisplay, CoreAuthPrompt, CoreClaimName, CoreClaimType, CoreClient, CoreClientAuthMethod,
-        CoreErrorResponseType, CoreGrantType, CoreIdTokenVerifier, CoreJsonWebKey, CoreJsonWebKeySet,
-        CoreJweContentEncryptionAlgorithm, CoreJweKeyManagementAlgorithm, CoreResponseMode, CoreResponseType,
-        CoreSubjectIdentifierType, CoreTokenResponse,
+        CoreErrorResponseType, CoreGrantType, CoreIdToken, CoreIdTokenVerifier, CoreJsonWebKey,
+        CoreJsonWebKeySet, CoreJweContentEncryptionAlgorithm, CoreJweKeyManagementAlgorithm,
+        CoreResponseMode, CoreResponseType, CoreSubjectIdentifierType, CoreTokenResponse,
     },
 };
 use serde::{Deserialize, Serialize};
-use time::{Duration, OffsetDateTime};
 use url::Url;
 
 use crate::{
@@ -27,9 +26,6 @@ use crate::{
     escape::Escaped,
     http::{self, HttpError},
 };
-
-/// Clock leeway on `exp` (seconds), as at the issuer.
-const LEEWAY: Duration = Duration::seconds(30);
 
 /// What can go wrong at the identity provider.
 #[derive(Debug, thiserror::Error)]
@@ -127,11 +123,12 @@ type DiscoveredClient = CoreClient<
     EndpointMaybeSet,
 >;
 
-/// What a login or a refresh returned, checked.
+/// What a login or a refresh returned.
 pub struct Tokens {
-    /// The ID token; absent where a refresh returned none.
-    pub id_token: Option<CheckedIdToken>,
-    /// The refresh token, where there is a new one.
+    /// The ID token and what the checks say of it; `None` where a refresh returned none.
+    pub id_token: Option<Result<CheckedIdToken, OidcError>>,
+    /// The refresh token, where there is a new one. It must be kept whatever is wrong with the ID token: the old one is
+    /// spent, and using it again may end the session.
     pub refresh_token: Option<Token>,
 }
 
@@ -264,12 +261,11 @@ impl Provider {
         }
     }
 
-    /// Redeems the code that the redirect brought. `now` is the corrected time.
+    /// Redeems the code that the redirect brought.
     pub async fn redeem(
         &self,
         authorization: Authorization,
         redirect: Redirect,
-        now: OffsetDateTime,
     ) -> Result<(CheckedIdToken, Option<Token>), OidcError> {
         let mix_up = |problem| OidcError::MixUp {
             idp: self.idp.issuer.clone(),
@@ -294,10 +290,10 @@ impl Provider {
             .await
             .map_err(|error| token_request_error(&self.idp, &transport, error))?;
         let verifier = self.client.id_token_verifier().allow_any_alg();
-        let tokens = check(&self.idp, &response, verifier, &authorization.nonce, now)?;
+        let tokens = check(&self.idp, &response, verifier, &authorization.nonce);
         let id_token = tokens
             .id_token
-            .ok_or_else(|| self.token_error("there is no ID token among them".into()))?;
+            .ok_or_else(|| self.token_error("there is no ID token among them".into()))??;
         if !id_token.has_nonce {
             return Err(
                 self.token_error("the ID token lacks the nonce, so it is not bound to this machine".into())
@@ -321,7 +317,6 @@ pub async fn refresh(
     token_endpoint: &str,
     refresh_token: &Token,
     nonce: &str,
-    now: OffsetDateTime,
 ) -> Result<Tokens, OidcError> {
     let wrong = |error: url::ParseError| OidcError::Metadata {
         idp: idp.issuer.clone(),
@@ -347,29 +342,37 @@ pub async fn refresh(
         .id_token_verifier()
         .allow_any_alg()
         .insecure_disable_signature_check();
-    check(idp, &response, verifier, nonce, now)
+    Ok(check(idp, &response, verifier, nonce))
 }
 
-/// Checks issuer, audience, expiry and nonce; a missing nonce is the caller's business, a wrong one never is.
+/// Checks issuer, audience and nonce; a missing nonce is the caller's business, a wrong one never is. When a token ends
+/// is judged by the issuer, with its own clock.
 fn check(
     idp: &PinnedIdp,
     response: &CoreTokenResponse,
     verifier: CoreIdTokenVerifier<'_>,
     nonce: &str,
-    now: OffsetDateTime,
-) -> Result<Tokens, OidcError> {
+) -> Tokens {
     let refresh_token = response
         .refresh_token()
         .map(|token| Token::new(token.secret().clone()));
-    let Some(id_token) = response.id_token() else {
-        return Ok(Tokens {
-            id_token: None,
-            refresh_token,
-        });
-    };
-    let time = (now - LEEWAY).unix_timestamp();
+    let id_token = response
+        .id_token()
+        .map(|id_token| check_id_token(idp, id_token, verifier, nonce));
+    Tokens {
+        id_token,
+        refresh_token,
+    }
+}
+
+fn check_id_token(
+    idp: &PinnedIdp,
+    id_token: &CoreIdToken,
+    verifier: CoreIdTokenVerifier<'_>,
+    nonce: &str,
+) -> Result<CheckedIdToken, OidcError> {
     let verifier = verifier
-        .set_time_fn(move || chrono::DateTime::from_timestamp(time, 0).unwrap_or_default())
+        .set_time_fn(|| chrono::DateTime::UNIX_EPOCH)
         // The issuer judges further audiences by `azp`; here ours must be among them.
         .set_other_audience_verifier_fn(|_| true);
     let right_or_missing = |found: Option<&Nonce>| match found {
@@ -384,16 +387,12 @@ fn check(
         })?;
     let display_name = claims.preferred_username().map(|name| name.as_str());
     let display_name = display_name.or_else(|| claims.email().map(|email| email.as_str()));
-    let checked = CheckedIdToken {
+    Ok(CheckedIdToken {
         token: Token::new(id_token.to_string()),
         iat: claims.issue_time().timestamp(),
         subject: claims.subject().to_string(),
         display_name: display_name.unwrap_or(claims.subject()).to_owned(),
         has_nonce: claims.nonce().is_some(),
-    };
-    Ok(Tokens {
-        id_token: Some(checked),
-        refresh_token,
     })
 }
 
@@ -462,3 +461,6 @@ fn outage(idp: &PinnedIdp, error: &HttpError) -> OidcError {
         problem: format!("cannot be reached: {}", Escaped(&error.to_string())),
     }
 }
+
+#[cfg(test)]
+mod tests;

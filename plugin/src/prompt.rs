@@ -2,9 +2,11 @@
 
 use std::io::{self, BufRead as _, Write as _};
 
+use crate::escape::message;
+
 /// Says and asks.
 pub trait Ui: Sync {
-    /// Shows one message. What came from outside must be escaped already.
+    /// Shows one message.
     fn say(&self, text: &str);
     /// Whether a person can be asked and a browser opened.
     fn interactive(&self) -> bool;
@@ -21,7 +23,7 @@ pub struct Terminal {
 impl Ui for Terminal {
     fn say(&self, text: &str) {
         // A closed stderr must not end a login.
-        let _ = writeln!(io::stderr(), "{text}");
+        let _ = writeln!(io::stderr(), "{}", message(text));
     }
 
     fn interactive(&self) -> bool {

@@ -11,6 +11,8 @@ mod renew;
 
 use std::time::Duration;
 
+use gatepass_api::Salt;
+
 use crate::{
     accepted::{Accepted, AcceptedFile},
     clock::Clock,
@@ -19,14 +21,18 @@ use crate::{
     lock::{Locks, Purpose},
     paths::Paths,
     prompt::Ui,
+    session::Session,
     settings::Settings,
-    store::{Entry, Store},
+    store::{Entry, Store, StoreError},
 };
 
 pub use login::Typed;
 
-/// How long to wait for another program's renewal: two requests with their deadlines.
-const REFRESH_PATIENCE: Duration = Duration::from_secs(90);
+/// How long to wait for another program's renewal: five requests with their deadlines.
+const REFRESH_PATIENCE: Duration = Duration::from_secs(180);
+
+/// How long the requests of a login may take, beside the person.
+const REQUESTS_OF_A_LOGIN: Duration = Duration::from_secs(180);
 
 /// The asynchronous runtime: one thread, and only where the network is needed.
 pub fn runtime() -> Result<tokio::runtime::Runtime, Error> {
@@ -63,23 +69,30 @@ impl Run<'_> {
             // Another program renews right now; what we have is good until it is done.
             return Ok(kept.clone());
         }
+        let before = self.session_salt(&accepted);
         let why = match self.renew(&accepted).await {
             Ok(renew::Outcome::Renewed(credential)) => return Ok(*credential),
             Ok(renew::Outcome::LoginNeeded(why)) => why,
-            Err(error) => return self.still_good(kept, &error).ok_or(error),
+            Err(error) => return self.still_good(&accepted, kept, &error).ok_or(error),
         };
-        if !self.ui.interactive() {
-            let error = Error::LoginRequired {
+        let logged_in = match self.ui.interactive() {
+            true => self.log_in_once(&accepted, &why, before).await,
+            false => Err(Error::LoginRequired {
                 issuer: self.settings.issuer()?.clone(),
+                profile: self.settings.profile.clone(),
                 why,
-            };
-            return self.still_good(kept, &error).ok_or(error);
-        }
-        self.log_in_once(&accepted, &why).await
+            }),
+        };
+        logged_in.or_else(|error| self.still_good(&accepted, kept, &error).ok_or(error))
     }
 
-    /// One program asks the person; the others wait for what comes of it.
-    async fn log_in_once(&self, accepted: &Accepted, why: &str) -> Result<Credential, Error> {
+    /// One program asks the person; the others wait for what comes of it. `before` is the session that was of no use.
+    async fn log_in_once(
+        &self,
+        accepted: &Accepted,
+        why: &str,
+        before: Option<Salt>,
+    ) -> Result<Credential, Error> {
         let started = self.clock.now();
         let session = self.session_entry(accepted);
         let locks = self.locks();
@@ -88,33 +101,42 @@ impl Run<'_> {
             None => {
                 self.ui
                     .say("kubectl-gatepass: waiting for the login that another command began");
-                let guard = locks
-                    .acquire(&session, Purpose::Login, self.settings.login_timeout())
-                    .await?;
-                if let renew::Outcome::Renewed(credential) = self.renew(accepted).await? {
-                    return Ok(*credential);
-                }
-                guard
+                let patience = self.settings.login_timeout() + REQUESTS_OF_A_LOGIN;
+                locks.acquire(&session, Purpose::Login, patience).await?
             }
         };
-        let failures = self.failures(accepted);
-        if let Some(message) = failures.recent(started, self.clock.now()) {
-            return Err(Error::LoginFailedBefore(message));
+        // Somebody may have logged in since, for this cluster or for another that the session serves.
+        if let Some(credential) = self.load_credential()
+            && credential.judge(self.clock.now()) == Use::Serve
+        {
+            return Ok(credential);
         }
-        let issued = self.log_in(accepted, &Typed::default(), why).await;
-        if let Err(error) = &issued {
-            failures.remember(error, self.clock.now());
+        if self.session_salt(accepted) != before
+            && let renew::Outcome::Renewed(credential) = self.renew(accepted).await?
+        {
+            return Ok(*credential);
         }
-        issued
+        let issuer = self.settings.issuer()?;
+        if let Some(error) = self.failures(accepted).recent(issuer, started, self.clock.now()) {
+            return Err(error);
+        }
+        self.log_in(accepted, &Typed::default(), why).await
     }
 
-    /// A credential that still lives is better than an error.
-    fn still_good(&self, kept: Option<Credential>, error: &Error) -> Option<Credential> {
+    /// A credential that still lives is better than an error, unless it was taken away: by a logout, by another login, or
+    /// because access was revoked.
+    fn still_good(&self, accepted: &Accepted, kept: Option<Credential>, error: &Error) -> Option<Credential> {
         let kept = kept.filter(|kept| kept.judge(self.clock.now()) != Use::Discard)?;
-        // An outage must not delay every command of the credential's last minutes.
-        let kept = kept.postponed(self.clock.now());
-        if self.keep(&kept).is_err() {
-            tracing::debug!("the renewal was not postponed");
+        let stored = self.load_credential()?;
+        if stored.credential_id != kept.credential_id {
+            return Some(stored).filter(|stored| stored.judge(self.clock.now()) == Use::Serve);
+        }
+        // An outage must not delay every command of the credential's last minutes. Only who holds the lock may write.
+        let lock = self
+            .locks()
+            .try_acquire(&self.session_entry(accepted), Purpose::Refresh);
+        if matches!(lock, Ok(Some(_))) && self.load_credential()?.credential_id == kept.credential_id {
+            let _said_already = self.keep(&kept.clone().postponed(self.clock.now()));
         }
         let left = kept.left(self.clock.now()).whole_seconds();
         self.ui.say(&format!(
@@ -138,7 +160,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn not_kept(&self, what: &str, error: &crate::store::StoreError) {
+    fn not_kept(&self, what: &str, error: &StoreError) {
         self.ui.say(&format!(
             "kubectl-gatepass: the {what} could not be kept, so the next command asks again: {error}\n  next: {}",
             error.hint()
@@ -161,6 +183,24 @@ impl Run<'_> {
         }
     }
 
+    /// Tells one session of this account from another.
+    fn session_salt(&self, accepted: &Accepted) -> Option<Salt> {
+        self.load_session(accepted)
+            .ok()
+            .flatten()
+            .map(|session| session.salt())
+    }
+
+    fn load_session(&self, accepted: &Accepted) -> Result<Option<Session>, StoreError> {
+        let bytes = self.store.load(&self.session_entry(accepted))?;
+        Ok(bytes.and_then(|bytes| Session::read(&bytes, self.clock.now())))
+    }
+
+    fn load_credential(&self) -> Option<Credential> {
+        let bytes = self.store.load(&self.credential_entry().ok()?).ok()??;
+        Credential::read(&bytes)
+    }
+
     fn locks(&self) -> Locks {
         Locks::new(self.paths.lock_dir())
     }
@@ -177,3 +217,6 @@ impl Run<'_> {
         )
     }
 }
+
+#[cfg(test)]
+mod tests;

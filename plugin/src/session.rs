@@ -71,6 +71,9 @@ impl From<KeptSalt> for String {
 
 const VERSION: u8 = 1;
 
+/// A session key goes after so long, whatever issuers would accept.
+const LONGEST_KEPT: Duration = Duration::days(30);
+
 /// Share of the greatest age at which an ID token is refreshed.
 const REFRESH_AT: f64 = 0.8;
 
@@ -97,15 +100,25 @@ impl Session {
         }
     }
 
-    /// Reads what the keyring kept; `None` for what this version cannot use, which a login then replaces.
-    pub fn read(bytes: &[u8]) -> Option<Self> {
+    /// Reads what the keyring kept; `None` for what this version cannot use and for what is too old, which a login then
+    /// replaces.
+    pub fn read(bytes: &[u8], now: OffsetDateTime) -> Option<Self> {
         let session: Self = serde_json::from_slice(bytes).ok()?;
-        (session.version == VERSION && session.key().is_ok()).then_some(session)
+        (session.version == VERSION && session.key().is_ok())
+            .then_some(session)
+            .filter(|session| !session.left(now).is_zero())
     }
 
     /// What the keyring keeps.
     pub fn write(&self) -> Zeroizing<Vec<u8>> {
         Zeroizing::new(serde_json::to_vec(self).expect("a session is plain JSON"))
+    }
+
+    /// How long it may still be kept.
+    pub fn left(&self, now: OffsetDateTime) -> std::time::Duration {
+        let login_time = i64::try_from(self.salt.0.login_time()).unwrap_or_default();
+        let left = LONGEST_KEPT - Duration::seconds(now.unix_timestamp().saturating_sub(login_time));
+        left.max(Duration::ZERO).min(LONGEST_KEPT).unsigned_abs()
     }
 
     /// The session key.
@@ -188,20 +201,30 @@ mod tests {
         )
     }
 
+    const NOW: OffsetDateTime = datetime!(1970-01-01 00:16:40 UTC);
+
     #[test]
     fn a_session_survives_the_keyring() {
         let one = session();
-        let two = Session::read(&one.write()).unwrap();
+        let two = Session::read(&one.write(), NOW).unwrap();
         assert_eq!(one.key().unwrap().thumbprint(), two.key().unwrap().thumbprint());
         assert_eq!(two.salt().login_time(), 990);
     }
 
     #[test]
     fn foreign_and_corrupt_entries_are_no_session() {
-        assert!(Session::read(b"junk").is_none());
+        assert!(Session::read(b"junk", NOW).is_none());
         let text = String::from_utf8(session().write().to_vec()).unwrap();
-        assert!(Session::read(text.replace("\"version\":1", "\"version\":9").as_bytes()).is_none());
-        assert!(Session::read(text.replace("\"salt\":\"", "\"salt\":\"A").as_bytes()).is_none());
+        assert!(Session::read(text.replace("\"version\":1", "\"version\":9").as_bytes(), NOW).is_none());
+        assert!(Session::read(text.replace("\"salt\":\"", "\"salt\":\"A").as_bytes(), NOW).is_none());
+    }
+
+    #[test]
+    fn a_session_is_kept_for_thirty_days() {
+        let bytes = session().write();
+        let login = datetime!(1970-01-01 00:16:30 UTC);
+        assert!(Session::read(&bytes, login + Duration::days(30) - Duration::SECOND).is_some());
+        assert!(Session::read(&bytes, login + Duration::days(30)).is_none());
     }
 
     #[test]

@@ -6,7 +6,7 @@
 
 mod file;
 
-use std::{collections::BTreeMap, fmt, fs, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, fmt, fs, io, path::PathBuf, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::Deserialize;
@@ -342,21 +342,52 @@ fn is_root() -> bool {
     false
 }
 
-/// Reads a file of PEM certificates.
+/// Reads the certificates of a PEM file; whatever else it holds stays where it is.
 pub fn read_pem(path: PathBuf) -> Result<String, SettingsError> {
-    fs::read_to_string(&path).map_err(|source| SettingsError::Unreadable { path, source })
+    const LARGEST: u64 = 1024 * 1024;
+    let read = || {
+        let metadata = fs::metadata(&path)?;
+        // A kubeconfig may name the file: a pipe would block for ever, a device would never end.
+        if !metadata.is_file() || metadata.len() > LARGEST {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "it is not a regular file of at most 1 MiB",
+            ));
+        }
+        fs::read_to_string(&path)
+    };
+    match read() {
+        Ok(text) => certificates(&text).ok_or_else(|| SettingsError::Wrong {
+            place: "the CA file",
+            name: path.display().to_string(),
+            problem: "it holds no PEM certificate".into(),
+        }),
+        Err(source) => Err(SettingsError::Unreadable { path, source }),
+    }
 }
 
 fn decode_pem(data: &str) -> Result<String, SettingsError> {
-    STANDARD
+    let text = STANDARD
         .decode(data)
         .ok()
-        .and_then(|bytes| String::from_utf8(bytes).ok())
+        .and_then(|bytes| String::from_utf8(bytes).ok());
+    text.and_then(|text| certificates(&text))
         .ok_or_else(|| SettingsError::Wrong {
             place: "the exec extension",
             name: "certificateAuthorityData".into(),
-            problem: "must be base64 of PEM, as in a kubeconfig".into(),
+            problem: "must be base64 of PEM certificates, as in a kubeconfig".into(),
         })
+}
+
+/// The certificates of a PEM text, written in one way, so that pins can be compared.
+fn certificates(text: &str) -> Option<String> {
+    let blocks: Vec<_> = pem::parse_many(text)
+        .ok()?
+        .into_iter()
+        .filter(|block| block.tag() == "CERTIFICATE")
+        .collect();
+    let config = pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF);
+    (!blocks.is_empty()).then(|| pem::encode_many_config(&blocks, config))
 }
 
 #[cfg(test)]

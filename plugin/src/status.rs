@@ -11,7 +11,7 @@ use crate::{
     clock::Clock,
     credential::{Credential, Use},
     error::Error,
-    escape::Escaped,
+    escape::{Escaped, message},
     paths::Paths,
     session::Session,
     settings::Settings,
@@ -95,7 +95,7 @@ fn row(accepted: &Accepted, profile: &str, store: &Store, now: OffsetDateTime) -
         profile,
     };
     let session = match store.find(&session) {
-        Ok(Some(found)) => match Session::read(&found.secret) {
+        Ok(Some(found)) => match Session::read(&found.secret, now) {
             Some(session) => SessionRow {
                 state: "present".into(),
                 logged_in: i64::try_from(session.salt().login_time()).ok().and_then(rfc3339),
@@ -164,7 +164,7 @@ fn text(rows: &[Row], out: &mut impl Write) -> io::Result<()> {
         if index > 0 {
             writeln!(out)?;
         }
-        let mut line = |name: &str, value: &str| writeln!(out, "  {name:<15}{value}");
+        let mut line = |name: &str, value: &str| writeln!(out, "  {name:<15}{}", message(value));
         line("cluster", &format!("{} ({})", row.cluster, row.issuer))?;
         line("profile", &row.profile)?;
         line(

@@ -37,7 +37,7 @@ fn changed(change: impl Fn(&mut ClusterInfo)) -> Option<&'static str> {
     let mut now = info();
     change(&mut now);
     match check(&pinned(), &url("https://a"), Some("CA"), &now) {
-        Ok(()) => None,
+        Ok(_) => None,
         Err(AcceptError::Changed { what, .. }) => Some(what),
         Err(other) => panic!("{other}"),
     }
@@ -66,7 +66,8 @@ fn what_is_in_use_must_not_change() {
         changed(|now| now.identity_providers[0].binding = Binding::Other("off".into())),
         Some("the way to log in")
     );
-    let other_ca = check(&pinned(), &url("https://a"), Some("OTHER"), &info());
+    let now = info();
+    let other_ca = check(&pinned(), &url("https://a"), Some("OTHER"), &now);
     assert!(matches!(
         other_ca,
         Err(AcceptError::Changed { what: "its CA", .. })
@@ -87,16 +88,50 @@ fn additions_are_no_change_and_stay_unused() {
 }
 
 #[test]
-fn one_cluster_id_under_two_urls_is_refused() {
+fn one_cluster_id_under_two_urls_is_refused_unless_one_replaces_the_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = AcceptedFile::new(dir.path());
+    let (a, b) = (url("https://a"), url("https://b"));
+    file.keep(pinned(), &a, None).unwrap();
     let mut twin = info();
     twin.url = "https://b".into();
-    let b = url("https://b");
     let proposed = proposal(&b, None, &twin, None, None).unwrap();
-    assert!(matches!(
-        check_cluster(&[pinned()], &proposed, &b),
-        Err(AcceptError::SameCluster { .. })
-    ));
-    assert!(check_cluster(&[pinned()], &pinned(), &url("https://a")).is_ok());
+    let refused = file.keep(proposed.clone(), &b, None).unwrap_err();
+    assert!(matches!(&refused, AcceptError::SameCluster { .. }));
+    assert!(
+        refused
+            .hint()
+            .unwrap()
+            .contains("login https://b --replaces https://a")
+    );
+    assert_eq!(file.all().unwrap(), [pinned()]);
+    assert!(file.keep(proposed.clone(), &b, Some("https://c")).is_err());
+    file.keep(proposed.clone(), &b, Some("https://a")).unwrap();
+    assert_eq!(file.all().unwrap(), [proposed]);
+}
+
+#[test]
+fn names_that_would_move_a_cursor_and_providers_without_tls_are_not_used() {
+    for change in [
+        (|info: &mut ClusterInfo| info.cluster_id = "a\u{1b}[2J".into()) as fn(&mut ClusterInfo),
+        |info| info.identity_providers[0].client_id = "a\u{202e}".into(),
+        |info| info.identity_providers[0].scopes.push("a\n".into()),
+        |info| info.identity_providers[0].issuer = "http://idp".into(),
+    ] {
+        let mut hostile = info();
+        change(&mut hostile);
+        assert!(matches!(
+            proposal(&url("https://a"), None, &hostile, None, None),
+            Err(AcceptError::NoIdp { .. })
+        ));
+    }
+}
+
+#[test]
+fn a_clock_correction_is_bounded_when_it_is_read() {
+    let mut accepted = pinned();
+    accepted.clock_offset_seconds = i64::MAX;
+    assert_eq!(accepted.clock_offset(), LARGEST_OFFSET);
 }
 
 #[test]
@@ -126,10 +161,10 @@ fn the_file_keeps_what_was_accepted() {
     let dir = tempfile::tempdir().unwrap();
     let file = AcceptedFile::new(dir.path());
     assert_eq!(file.all().unwrap(), []);
-    file.keep(pinned()).unwrap();
+    file.keep(pinned(), &url("https://a"), None).unwrap();
     let mut again = pinned();
     again.profiles.insert("work".into());
-    file.keep(again.clone()).unwrap();
+    file.keep(again.clone(), &url("https://a"), None).unwrap();
     assert_eq!(file.all().unwrap(), [again.clone()]);
     assert_eq!(file.find(&url("https://a")).unwrap(), Some(again));
     assert_eq!(file.find(&url("https://other")).unwrap(), None);

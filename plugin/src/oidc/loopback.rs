@@ -32,7 +32,7 @@ use super::Redirect;
 use crate::escape::Escaped;
 
 const PATH: &str = "/callback";
-/// A browser opens a few connections; more than these wait.
+/// A browser opens a few connections; more than these are closed at once.
 const CONNECTIONS: usize = 32;
 const READ_HEADERS: Duration = Duration::from_secs(10);
 const LONGEST_REQUEST: usize = 32 * 1024;
@@ -98,8 +98,8 @@ impl Loopback {
         let mut connections = JoinSet::new();
         loop {
             let stream = tokio::select! {
-                stream = accept(self.v4.as_ref()) => stream?,
-                stream = accept(self.v6.as_ref()) => stream?,
+                stream = accept(self.v4.as_ref()) => stream,
+                stream = accept(self.v6.as_ref()) => stream,
                 found = &mut callback => {
                     let Ok(Found { redirect, page, answered }) = found else {
                         return Err(io::Error::other("the listener ended"));
@@ -107,6 +107,14 @@ impl Loopback {
                     return Ok((redirect, Waiting { page, connections, answered }));
                 }
                 Some(_) = connections.join_next() => continue,
+            };
+            let stream = match stream {
+                Ok(stream) => stream,
+                // One connection that broke before it was accepted is no reason to end a login.
+                Err(error) => {
+                    tracing::debug!(%error, "cannot accept a connection to the loopback listener");
+                    continue;
+                }
             };
             if let Ok(slot) = Arc::clone(&slots).try_acquire_owned() {
                 let expected = Arc::clone(&expected);

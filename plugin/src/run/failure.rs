@@ -8,7 +8,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime};
 
-use crate::{accepted::PinnedIdp, error::Error, keys::sha256_base64url};
+use crate::{accepted::PinnedIdp, error::Error, keys::sha256_base64url, settings::IssuerUrl};
 
 /// How long a failure spares the person another browser tab.
 const MOMENT: Duration = Duration::seconds(10);
@@ -22,6 +22,9 @@ pub(super) struct Memory {
 struct Failure {
     at: i64,
     message: String,
+    hint: Option<String>,
+    /// Set where the failure is this issuer's alone, which says nothing about other clusters of the session.
+    issuer: Option<String>,
 }
 
 impl Memory {
@@ -34,18 +37,33 @@ impl Memory {
     }
 
     /// What failed after `started`, while this program waited, or a moment before `now`.
-    pub(super) fn recent(&self, started: OffsetDateTime, now: OffsetDateTime) -> Option<String> {
+    pub(super) fn recent(
+        &self,
+        issuer: &IssuerUrl,
+        started: OffsetDateTime,
+        now: OffsetDateTime,
+    ) -> Option<Error> {
         let failure: Failure = serde_json::from_slice(&fs::read(&self.path).ok()?).ok()?;
         let at = OffsetDateTime::from_unix_timestamp(failure.at).ok()?;
-        let fresh = at >= started.replace_nanosecond(0).ok()? || (at <= now && now - at < MOMENT);
-        fresh.then_some(failure.message)
+        if failure.issuer.is_some_and(|of| of != issuer.as_str()) {
+            return None;
+        }
+        // One from the future is of a clock that was wrong, and would block logins until then.
+        let fresh = at <= now && (at >= started.replace_nanosecond(0).ok()? || now - at < MOMENT);
+        fresh.then_some(Error::LoginFailedBefore {
+            message: failure.message,
+            hint: failure.hint,
+        })
     }
 
     /// Remembers a failure; that it cannot is no reason to fail differently.
-    pub(super) fn remember(&self, error: &Error, now: OffsetDateTime) {
+    pub(super) fn remember(&self, error: &Error, issuer: Option<&IssuerUrl>, now: OffsetDateTime) {
+        let issuer = issuer.map(ToString::to_string);
         let failure = Failure {
             at: now.unix_timestamp(),
             message: error.to_string(),
+            hint: error.hint(),
+            issuer,
         };
         if let Ok(bytes) = serde_json::to_vec(&failure) {
             let _ = fs::write(&self.path, bytes);
@@ -75,15 +93,30 @@ mod tests {
             max_token_age_seconds: 1,
         };
         let memory = Memory::new(dir.path(), &idp, "default");
+        let (a, b) = (
+            IssuerUrl::parse("https://a").unwrap(),
+            IssuerUrl::parse("https://b").unwrap(),
+        );
         let at = datetime!(2026-11-22 00:00:10 UTC);
         let seconds = Duration::seconds;
-        assert_eq!(memory.recent(at, at), None);
-        memory.remember(&Error::LoginTimeout { seconds: 5 }, at);
-        assert!(memory.recent(at + seconds(1), at + seconds(9)).is_some());
-        assert_eq!(memory.recent(at + seconds(11), at + seconds(11)), None);
-        assert!(memory.recent(at - seconds(60), at + seconds(60)).is_some());
-        assert_eq!(Memory::new(dir.path(), &idp, "other").recent(at, at), None);
+        assert!(memory.recent(&a, at, at).is_none());
+        memory.remember(&Error::LoginTimeout { seconds: 5 }, None, at);
+        assert!(memory.recent(&a, at + seconds(1), at + seconds(9)).is_some());
+        assert!(memory.recent(&b, at + seconds(1), at + seconds(9)).is_some());
+        assert!(memory.recent(&a, at + seconds(11), at + seconds(11)).is_none());
+        assert!(memory.recent(&a, at - seconds(60), at + seconds(60)).is_some());
+        assert!(
+            memory.recent(&a, at - seconds(60), at - seconds(60)).is_none(),
+            "from the future"
+        );
+        assert!(
+            Memory::new(dir.path(), &idp, "other")
+                .recent(&a, at, at)
+                .is_none()
+        );
+        memory.remember(&Error::LoginTimeout { seconds: 5 }, Some(&a), at);
+        assert!(memory.recent(&a, at, at).is_some() && memory.recent(&b, at, at).is_none());
         memory.forget();
-        assert_eq!(memory.recent(at, at), None);
+        assert!(memory.recent(&a, at, at).is_none());
     }
 }

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use aws_lc_rs::rand::SystemRandom;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use gatepass_api::Salt;
-use time::Duration;
 
 use super::{REFRESH_PATIENCE, Run, renew::Outcome};
 use crate::{
@@ -16,7 +15,7 @@ use crate::{
     keys::{SessionKey, random},
     lock::Purpose,
     oidc::{
-        Provider, browser,
+        OidcError, Provider, browser,
         loopback::{Loopback, Waiting},
         page::{Page, html},
     },
@@ -39,17 +38,10 @@ pub struct Typed {
     pub browser_command: Option<String>,
     /// `--accept-change`
     pub accept_change: bool,
-}
-
-impl Typed {
-    /// Whether it asks for another identity provider, or another CA of it, than is in use.
-    pub(super) fn changes_idp(&self, pinned: &Accepted) -> bool {
-        self.idp_ca.is_some()
-            || self
-                .idp
-                .as_ref()
-                .is_some_and(|idp| *idp != pinned.identity_provider.issuer)
-    }
+    /// `--replaces`
+    pub replaces: Option<String>,
+    /// Whether the issuer's URL was typed.
+    pub url: bool,
 }
 
 impl Run<'_> {
@@ -71,21 +63,26 @@ impl Run<'_> {
         typed: &Typed,
         why: &str,
     ) -> Result<Credential, Error> {
-        let offset = self.contact(accepted).await?;
-        self.remember_clock(accepted, offset);
-        let accepted = Accepted {
-            clock_offset_seconds: offset.whole_seconds(),
-            ..accepted.clone()
-        };
-        let (browser, outcome) = self.ask_person(&accepted, typed, why, offset).await?;
+        let accepted = self.contact(accepted).await?;
+        let failures = self.failures(&accepted);
+        // Whoever asks a person remembers how it went, or kubectl's next try would ask again.
+        let asked = self.ask_person(&accepted, typed, why).await;
+        let (browser, outcome) =
+            asked.inspect_err(|error| failures.remember(error, None, self.clock.now()))?;
         let result = match outcome {
-            Ok((session, who)) => self
-                .begin(&accepted, session)
-                .await
-                .map(|credential| (credential, who)),
-            Err(error) => Err(error),
+            Ok((session, who)) => {
+                let begun = self.begin(&accepted, session).await;
+                let issuer = self.settings.issuer()?;
+                begun
+                    .inspect_err(|error| failures.remember(error, Some(issuer), self.clock.now()))
+                    .map(|credential| (credential, who))
+            }
+            Err(error) => {
+                failures.remember(&error, None, self.clock.now());
+                Err(error)
+            }
         };
-        let message = result.as_ref().err().map(ToString::to_string);
+        let message = result.as_ref().err().map(on_page);
         let page = match (&result, &message) {
             (Ok((_, who)), _) => Page::Success {
                 who,
@@ -99,7 +96,7 @@ impl Run<'_> {
         let style_nonce = URL_SAFE_NO_PAD.encode(random::<16>(&SystemRandom::new())?);
         browser.answer(html(&page, &style_nonce), style_nonce).await;
         let (credential, _) = result?;
-        self.failures(&accepted).forget();
+        failures.forget();
         Ok(credential)
     }
 
@@ -109,9 +106,9 @@ impl Run<'_> {
         accepted: &Accepted,
         typed: &Typed,
         why: &str,
-        offset: Duration,
     ) -> Result<(Waiting, Result<(Session, String), Error>), Error> {
         let timeout = self.settings.login_timeout();
+        let offset = accepted.clock_offset();
         let idp = &accepted.identity_provider;
         let provider = Provider::discover(idp, self.idp_ca(accepted)?.as_deref()).await?;
         let port = self
@@ -158,9 +155,8 @@ impl Run<'_> {
                 });
             }
         };
-        let now = self.clock.now() + offset;
         let redeemed = provider
-            .redeem(authorization, redirect, now)
+            .redeem(authorization, redirect)
             .await
             .map_err(Error::from);
         let outcome = redeemed.and_then(|(id_token, refresh_token)| {
@@ -186,8 +182,11 @@ impl Run<'_> {
             .locks()
             .acquire(&entry, Purpose::Refresh, REFRESH_PATIENCE)
             .await?;
-        if let Err(error) = self.store.save(&entry, &session.write(), None) {
+        let left = session.left(self.clock.now());
+        if let Err(error) = self.store.save(&entry, &session.write(), Some(left)) {
             self.not_kept("session", &error);
+            // The session before this one may be another account's; it must not renew what comes now.
+            let _gone_or_unreachable = self.store.delete(&entry);
         }
         self.forget_credentials(accepted)?;
         match self.exchange(accepted, &mut session).await? {
@@ -195,10 +194,7 @@ impl Run<'_> {
                 self.remember_profile(accepted);
                 Ok(*credential)
             }
-            Outcome::LoginNeeded(why) => Err(Error::LoginRequired {
-                issuer: self.settings.issuer()?.clone(),
-                why,
-            }),
+            Outcome::LoginNeeded(why) => Err(Error::LoginOfNoUse(why)),
         }
     }
 
@@ -230,6 +226,16 @@ impl Run<'_> {
                 tracing::warn!(%error, "cannot note the profile");
             }
         }
+    }
+}
+
+/// What the page says of an error. The identity provider's words came in the request, and a page echoes nothing of it.
+fn on_page(error: &Error) -> String {
+    match error {
+        Error::Oidc(OidcError::Refused { .. }) => {
+            "The identity provider refused. The terminal says more.".into()
+        }
+        error => error.to_string(),
     }
 }
 

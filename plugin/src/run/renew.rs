@@ -1,21 +1,23 @@
 //! Renewal: the session's tokens, refreshed where they are old, for a new certificate. Nobody is asked.
 
 use aws_lc_rs::rand::SystemRandom;
-use gatepass_api::{CertificateRequest, CertificateResponse, Code};
-use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
+use gatepass_api::{CertificateRequest, Code};
+use time::Duration;
 
 use super::{REFRESH_PATIENCE, Run};
 use crate::{
     accepted::Accepted,
-    credential::{Credential, Issued, Use},
+    certificate,
+    credential::{Credential, Use},
     error::Error,
-    escape::Escaped,
     issuer_client::{Ask, IssuerError},
     keys::{CredentialKey, random},
     lock::Purpose,
-    oidc::{self, OidcError},
+    oidc::{self, CheckedIdToken, OidcError},
     session::{IdToken, Session},
 };
+
+const NO_SESSION: &str = "there is no session on this machine";
 
 /// What came of a renewal that did not fail.
 pub(super) enum Outcome {
@@ -57,9 +59,9 @@ impl Run<'_> {
     /// Renews under the `refresh` lock.
     pub(super) async fn renew(&self, accepted: &Accepted) -> Result<Outcome, Error> {
         let entry = self.session_entry(accepted);
-        match self.store.load(&entry) {
+        match self.load_session(accepted) {
             Ok(Some(_)) => {}
-            Ok(None) => return Ok(Outcome::LoginNeeded("there is no session on this machine".into())),
+            Ok(None) => return Ok(Outcome::LoginNeeded(NO_SESSION.into())),
             // A keyring that does not answer must not lock out a person who can log in.
             Err(error) if self.ui.interactive() => return Ok(Outcome::LoginNeeded(error.to_string())),
             Err(error) => return Err(error.into()),
@@ -74,8 +76,8 @@ impl Run<'_> {
         {
             return Ok(Outcome::Renewed(Box::new(credential)));
         }
-        let Some(mut session) = self.store.load(&entry)?.and_then(|bytes| Session::read(&bytes)) else {
-            return Ok(Outcome::LoginNeeded("there is no session on this machine".into()));
+        let Some(mut session) = self.load_session(accepted)? else {
+            return Ok(Outcome::LoginNeeded(NO_SESSION.into()));
         };
         self.exchange(accepted, &mut session).await
     }
@@ -98,15 +100,18 @@ impl Run<'_> {
         );
         if session.wants_refresh(self.clock.now() + offset, max_age) {
             may_refresh = false;
-            match self.refresh(accepted, session, offset).await {
-                Ok(Refreshed::Done) => {}
-                // The latest token may do until it is too old; the issuer decides.
-                Ok(Refreshed::Dead(why)) if session.is_older(self.clock.now() + offset, max_age) => {
-                    return Ok(Outcome::LoginNeeded(why));
+            let refreshed = self.refresh(accepted, session).await;
+            if !matches!(refreshed, Ok(Refreshed::Done)) {
+                if session.is_older(self.clock.now() + offset, max_age) {
+                    // A correction learned from a wrong clock must not end a session: ask for the time anew.
+                    offset = self.contact(accepted).await?.clock_offset();
                 }
-                Ok(Refreshed::Dead(why)) => tracing::info!(why, "not refreshed; the ID token is still fresh"),
-                Err(error) if session.is_older(self.clock.now() + offset, max_age) => return Err(error),
-                Err(error) => tracing::info!(%error, "not refreshed; the ID token is still fresh"),
+                let too_old = session.is_older(self.clock.now() + offset, max_age);
+                match refreshed {
+                    Ok(Refreshed::Dead(why)) if too_old => return Ok(Outcome::LoginNeeded(why)),
+                    Err(error) if too_old => return Err(error),
+                    _ => tracing::info!("not refreshed; the ID token is still fresh"),
+                }
             }
         }
         loop {
@@ -115,10 +120,14 @@ impl Run<'_> {
                 Err(Error::Issuer(error)) => error,
                 Err(error) => return Err(error),
             };
+            if error.code() == Some(&Code::Revoked) {
+                // Whatever a login may bring, this credential is over.
+                self.store.delete(&self.credential_entry()?)?;
+            }
             match (remedy(&error), &error) {
                 (Remedy::Refresh, _) if may_refresh => {
                     may_refresh = false;
-                    if let Refreshed::Dead(why) = self.refresh(accepted, session, offset).await? {
+                    if let Refreshed::Dead(why) = self.refresh(accepted, session).await? {
                         return Ok(Outcome::LoginNeeded(why));
                     }
                 }
@@ -136,66 +145,65 @@ impl Run<'_> {
         }
     }
 
-    /// One refresh. A rotated refresh token is kept before anything else happens: losing it ends the session.
-    async fn refresh(
-        &self,
-        accepted: &Accepted,
-        session: &mut Session,
-        offset: Duration,
-    ) -> Result<Refreshed, Error> {
-        let idp = &accepted.identity_provider;
+    /// One refresh. A rotated refresh token is kept whatever else was returned: losing it ends the session.
+    async fn refresh(&self, accepted: &Accepted, session: &mut Session) -> Result<Refreshed, Error> {
         let Some(refresh_token) = session.refresh_token.clone() else {
             return Ok(Refreshed::Dead(
                 "the identity provider gave no refresh token".into(),
             ));
         };
-        let nonce = session.nonce()?;
-        let ca = self.idp_ca(accepted)?;
-        let now = self.clock.now() + offset;
+        let (idp, ca, nonce) = (
+            &accepted.identity_provider,
+            self.idp_ca(accepted)?,
+            session.nonce()?,
+        );
         let tokens = oidc::refresh(
             idp,
             ca.as_deref(),
             &session.token_endpoint,
             &refresh_token,
             &nonce,
-            now,
         )
         .await;
         let tokens = match tokens {
             Ok(tokens) => tokens,
-            Err(error @ (OidcError::Refused { .. } | OidcError::Token { .. })) => {
-                return Ok(Refreshed::Dead(error.to_string()));
-            }
+            Err(error @ OidcError::Refused { .. }) => return Ok(Refreshed::Dead(error.to_string())),
             Err(error) => return Err(error.into()),
         };
-        let id_token = match tokens.id_token {
+        let (id_token, outcome) = match tokens.id_token {
             // OpenID Connect Core section 12.2: the same subject.
-            Some(id_token) if id_token.subject != session.subject => {
-                return Ok(Refreshed::Dead(
-                    "the identity provider refreshed another account".into(),
-                ));
-            }
-            Some(id_token) => Some(IdToken {
-                token: id_token.token,
-                iat: id_token.iat,
-                has_nonce: id_token.has_nonce,
-            }),
-            None => None,
+            Some(Ok(id_token)) if id_token.subject != session.subject => (
+                None,
+                Refreshed::Dead("the identity provider refreshed another account".into()),
+            ),
+            Some(Ok(CheckedIdToken {
+                token,
+                iat,
+                has_nonce,
+                ..
+            })) => (
+                Some(IdToken {
+                    token,
+                    iat,
+                    has_nonce,
+                }),
+                Refreshed::Done,
+            ),
+            Some(Err(error)) => (None, Refreshed::Dead(error.to_string())),
+            None => (
+                None,
+                Refreshed::Dead("the identity provider returns no ID token when refreshing".into()),
+            ),
         };
-        let lacks_id_token = id_token.is_none();
         session.refreshed(id_token, tokens.refresh_token);
+        let left = session.left(self.clock.now());
         if let Err(error) = self
             .store
-            .save(&self.session_entry(accepted), &session.write(), None)
+            .save(&self.session_entry(accepted), &session.write(), Some(left))
         {
             self.not_kept("refreshed session", &error);
         }
-        if lacks_id_token {
-            return Ok(Refreshed::Dead(
-                "the identity provider returns no ID token when refreshing".into(),
-            ));
-        }
-        Ok(Refreshed::Done)
+        Ok(outcome)
     }
 
     /// One request to the issuer, with a key made for it; keeps the credential.
@@ -223,9 +231,9 @@ impl Run<'_> {
         };
         let client = self.client(accepted.certificate_authority.as_deref())?;
         let (answer, offset) = client.certificate(&ask).await?;
-        let issued = issued(answer).map_err(|problem| IssuerError::Nonsense {
+        let issued = certificate::check(answer, &key).map_err(|problem| IssuerError::Nonsense {
             url: client.url().clone(),
-            problem: problem.into(),
+            problem: problem.to_string(),
         })?;
         let jitter = u16::from_be_bytes(random(&SystemRandom::new())?);
         let credential = Credential::new(issued, key.pem(), self.clock.now(), offset, jitter);
@@ -233,48 +241,4 @@ impl Run<'_> {
         self.keep(&credential)?;
         Ok(credential)
     }
-
-    pub(super) fn load_credential(&self) -> Option<Credential> {
-        let bytes = self.store.load(&self.credential_entry().ok()?).ok()??;
-        Credential::read(&bytes)
-    }
-
-    /// Keeps an issuer's clock correction, for that issuer alone. A few seconds are not worth a write.
-    pub(super) fn remember_clock(&self, accepted: &Accepted, offset: Duration) {
-        if (offset - accepted.clock_offset()).abs() > Duration::seconds(5) {
-            if offset.abs() > Duration::minutes(1) {
-                let direction = if offset.is_positive() {
-                    "behind"
-                } else {
-                    "ahead of"
-                };
-                self.ui.say(&format!(
-                    "kubectl-gatepass: this machine's clock is {} s {direction} the issuer's; please set it",
-                    offset.whole_seconds().abs()
-                ));
-            }
-            let note = |accepted: &mut Accepted| accepted.clock_offset_seconds = offset.whole_seconds();
-            if let Err(error) = self.accepted_file().note(&accepted.url, note) {
-                tracing::warn!(%error, "cannot keep the clock correction");
-            }
-        }
-    }
-}
-
-fn issued(answer: CertificateResponse) -> Result<Issued, &'static str> {
-    let not_after = OffsetDateTime::parse(&answer.not_after, &Rfc3339).map_err(|_| "notAfter is no time")?;
-    Ok(Issued {
-        certificate: answer.certificate,
-        not_after: not_after.unix_timestamp(),
-        credential_id: answer.credential_id,
-        username: Escaped(&answer.username).to_string(),
-        uid: Escaped(&answer.uid).to_string(),
-        groups: answer
-            .groups
-            .iter()
-            .map(|group| Escaped(group).to_string())
-            .collect(),
-        session: answer.session,
-        session_end: answer.session_end,
-    })
 }

@@ -1,0 +1,198 @@
+use std::path::Path;
+
+use gatepass_api::Token;
+use zeroize::Zeroizing;
+
+use super::*;
+use crate::{
+    accepted::PinnedIdp,
+    cli::Target,
+    clock::SystemClock,
+    credential::Issued,
+    keys::SessionKey,
+    session::IdToken,
+    settings::{ConfigFile, Environment, StoreChoice},
+};
+
+/// Nothing listens here: whatever would be asked over the network fails at once.
+const URL: &str = "https://127.0.0.1:1";
+
+struct Nobody {
+    interactive: bool,
+}
+
+impl Ui for Nobody {
+    fn say(&self, _: &str) {}
+
+    fn interactive(&self) -> bool {
+        self.interactive
+    }
+
+    fn confirm(&self, _: &str) -> bool {
+        false
+    }
+}
+
+struct Home {
+    settings: Settings,
+    paths: Paths,
+    store: Store,
+    ui: Nobody,
+}
+
+impl Home {
+    fn new(dir: &Path, interactive: bool) -> Self {
+        let paths = Paths::from_env(|_| Some(dir.to_path_buf())).unwrap();
+        let target = Target {
+            issuer: Some(URL.into()),
+            ..Target::default()
+        };
+        let file = ConfigFile {
+            store: StoreChoice::File,
+            ..ConfigFile::default()
+        };
+        let settings = Settings::for_person(&target, &Environment::default(), file).unwrap();
+        let store = settings.store(&paths).unwrap();
+        Self {
+            settings,
+            paths,
+            store,
+            ui: Nobody { interactive },
+        }
+    }
+
+    fn run(&self) -> Run<'_> {
+        let Self {
+            settings,
+            paths,
+            store,
+            ui,
+        } = self;
+        Run {
+            settings,
+            paths,
+            store,
+            clock: &SystemClock,
+            ui,
+        }
+    }
+}
+
+fn accepted(clock_offset_seconds: i64) -> Accepted {
+    let identity_provider = PinnedIdp {
+        issuer: URL.into(),
+        client_id: "k".into(),
+        scopes: vec![],
+        certificate_authority: None,
+        max_token_age_seconds: 600,
+    };
+    Accepted {
+        url: URL.into(),
+        certificate_authority: None,
+        cluster_id: "c".into(),
+        cluster_name: "c".into(),
+        identity_provider,
+        profiles: Default::default(),
+        clock_offset_seconds,
+    }
+}
+
+fn credential_of(who: &str) -> Credential {
+    let now = SystemClock.now();
+    let issued = Issued {
+        certificate: "C".into(),
+        not_after: now.unix_timestamp() + 600,
+        credential_id: who.into(),
+        username: who.into(),
+        uid: String::new(),
+        groups: vec![],
+        session: String::new(),
+        session_end: String::new(),
+    };
+    Credential::new(issued, Zeroizing::new("K".into()), now, time::Duration::ZERO, 0)
+}
+
+#[test]
+fn a_failed_renewal_does_not_overwrite_another_accounts_credential() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = Home::new(dir.path(), false);
+    let run = home.run();
+    run.keep(&credential_of("bob")).unwrap();
+    let failure = Error::LoginTimeout { seconds: 1 };
+    let served = run
+        .still_good(&accepted(0), Some(credential_of("alice")), &failure)
+        .unwrap();
+    assert_eq!(served.username, "bob");
+    assert_eq!(run.load_credential().unwrap().username, "bob");
+}
+
+#[test]
+fn a_failed_renewal_does_not_undo_a_logout() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = Home::new(dir.path(), false);
+    let run = home.run();
+    let failure = Error::LoginTimeout { seconds: 1 };
+    assert!(
+        run.still_good(&accepted(0), Some(credential_of("alice")), &failure)
+            .is_none()
+    );
+    assert!(run.load_credential().is_none());
+}
+
+#[test]
+fn a_credential_that_lives_outlasts_a_failed_renewal_which_is_then_put_off() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = Home::new(dir.path(), false);
+    let run = home.run();
+    let alice = credential_of("alice");
+    run.keep(&alice).unwrap();
+    let failure = Error::LoginTimeout { seconds: 1 };
+    assert!(run.still_good(&accepted(0), Some(alice), &failure).is_some());
+    let later = SystemClock.now() + time::Duration::seconds(31);
+    assert_eq!(
+        run.load_credential().unwrap().judge(later),
+        Use::Renew,
+        "was due at 420 s, now at 30 s"
+    );
+}
+
+#[test]
+fn whoever_waited_for_a_login_takes_its_credential_even_if_no_session_could_be_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = Home::new(dir.path(), true);
+    let run = home.run();
+    run.keep(&credential_of("alice")).unwrap();
+    let accepted = accepted(0);
+    let login = run.log_in_once(&accepted, "there is no session", None);
+    assert_eq!(runtime().unwrap().block_on(login).unwrap().username, "alice");
+}
+
+#[test]
+fn a_clock_correction_of_ages_ends_in_an_error_and_not_in_a_panic() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = Home::new(dir.path(), false);
+    let run = home.run();
+    let (_, pkcs8) = SessionKey::generate().unwrap();
+    let now = SystemClock.now().unix_timestamp().unsigned_abs();
+    let login = IdToken {
+        token: Token::new("t".into()),
+        iat: 1,
+        has_nonce: true,
+    };
+    let session = Session::new(
+        "s".into(),
+        &pkcs8,
+        &Salt::new(now, [0; 24]),
+        login,
+        None,
+        format!("{URL}/token"),
+    );
+    run.store
+        .save(&run.session_entry(&accepted(0)), &session.write(), None)
+        .unwrap();
+    let outcome = runtime().unwrap().block_on(run.renew(&accepted(251_607_066_673)));
+    assert!(
+        matches!(outcome, Err(Error::Issuer(_))),
+        "the issuer is asked for the time, and is not there"
+    );
+}
