@@ -145,9 +145,12 @@ fn a_login_token_of_another_account_or_key_lends_nothing() {
     place
         .send(&request().member("loginToken", nonce))
         .expect_refused(&Code::BindingMismatch);
-    place
-        .send(&request().member("loginToken", bare.clone()))
-        .expect_refused(&Code::BindingMissing);
+    // A login token that has none is refused beside an ID token that has one, too.
+    for request in [request(), place.request()] {
+        place
+            .send(&request.member("loginToken", bare.clone()))
+            .expect_refused(&Code::BindingMissing);
+    }
     // The login token is the grant: it may be long over, as long as nothing else is wrong with it.
     let over = forged(json!({"exp": unix_time() - 3000, "iat": unix_time()}));
     place.send(&request().member("loginToken", over)).expect_issued();
