@@ -3,12 +3,10 @@
 //! Like ssh's `known_hosts`: nothing is sent to an issuer before its URL, CA, cluster id, identity provider, client id
 //! and scopes were shown to a person and kept here, and what is in use never changes silently.
 
-use std::{
-    collections::BTreeSet,
-    fs::{self, File},
-    io::{self, Write as _},
-    path::{Path, PathBuf},
-};
+mod error;
+mod file;
+
+use std::collections::BTreeSet;
 
 use gatepass_api::{Binding, ClusterInfo, Flow, IdentityProvider};
 use serde::{Deserialize, Serialize};
@@ -17,9 +15,11 @@ use time::Duration;
 use crate::{
     escape::{Escaped, is_plain},
     issuer_client::LARGEST_OFFSET,
-    paths::create_private_dir,
     settings::IssuerUrl,
 };
+
+pub use error::{AcceptError, CA};
+pub use file::AcceptedFile;
 
 /// One accepted issuer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,221 +72,6 @@ impl PinnedIdp {
     /// Whether one session serves both: one login is at one client of one identity provider.
     pub fn serves_same_session(&self, other: &Self) -> bool {
         self.issuer == other.issuer && self.client_id == other.client_id
-    }
-}
-
-/// What changed, where it is the issuer's CA.
-pub const CA: &str = "its CA";
-
-/// Why an issuer is not used.
-#[derive(Debug, thiserror::Error)]
-pub enum AcceptError {
-    /// Nobody accepted it yet.
-    #[error("issuer_not_accepted: the issuer {0} was not accepted on this machine; nothing was sent to it")]
-    NotAccepted(IssuerUrl),
-    /// A person said no.
-    #[error("the issuer {0} was not accepted; nothing was stored")]
-    Declined(IssuerUrl),
-    /// Something pinned is different now.
-    #[error("the issuer {url} is not as it was accepted: {what} was {was}, now is {now}")]
-    Changed {
-        /// Which issuer.
-        url: IssuerUrl,
-        /// What changed.
-        what: &'static str,
-        /// The pinned value, escaped.
-        was: String,
-        /// The new value, escaped.
-        now: String,
-    },
-    /// Another URL was accepted for the same cluster.
-    #[error("the issuer {url} claims the cluster id {}, which was accepted under {other}", Escaped(.id))]
-    SameCluster {
-        /// Which issuer.
-        url: IssuerUrl,
-        /// The id it claims.
-        id: String,
-        /// The URL under which it was accepted.
-        other: String,
-    },
-    /// The configuration file expects another cluster id.
-    #[error("the issuer {url} answers for cluster {}, the configuration file expects {expected}", Escaped(.answered))]
-    OtherCluster {
-        /// Which issuer.
-        url: IssuerUrl,
-        /// What the file says.
-        expected: String,
-        /// What the issuer says.
-        answered: String,
-    },
-    /// Several identity providers and no choice.
-    #[error("the issuer {url} names several identity providers: {}", choices.join(", "))]
-    WhichIdp {
-        /// Which issuer.
-        url: IssuerUrl,
-        /// What it offers, escaped.
-        choices: Vec<String>,
-    },
-    /// No identity provider that this version can use.
-    #[error("the issuer {url} names no identity provider that this program can use: {problem}")]
-    NoIdp {
-        /// Which issuer.
-        url: IssuerUrl,
-        /// What is missing.
-        problem: String,
-    },
-    /// The file of accepted issuers.
-    #[error("cannot use {path}: {source}", path = path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-}
-
-impl AcceptError {
-    /// What to type next.
-    pub fn hint(&self) -> Option<String> {
-        Some(match self {
-            Self::NotAccepted(url) | Self::Declined(url) => {
-                format!("if you trust it, type: kubectl-gatepass login {url}")
-            }
-            Self::Changed { url, what: CA, .. } => format!(
-                "if whoever runs the issuer announced this, type: kubectl-gatepass login {url} --issuer-ca <FILE> \
-                 --accept-change"
-            ),
-            Self::Changed { url, .. } => format!(
-                "if whoever runs the issuer announced this, type: kubectl-gatepass login {url} --accept-change"
-            ),
-            Self::SameCluster { url, other, .. } => format!(
-                "an issuer that claims another's cluster may be trying to use its proofs; if the issuer moved, type: \
-                 kubectl-gatepass login {url} --replaces {other}"
-            ),
-            Self::OtherCluster { .. } => {
-                "correct clusterId in the configuration file, or the issuer's URL".into()
-            }
-            Self::WhichIdp { url, .. } => format!("choose one: kubectl-gatepass login {url} --idp <URL>"),
-            Self::NoIdp { .. } => "ask whoever runs the issuer".into(),
-            Self::File { .. } => return None,
-        })
-    }
-}
-
-/// The file of accepted issuers.
-pub struct AcceptedFile {
-    path: PathBuf,
-}
-
-#[derive(Default, Serialize, Deserialize)]
-struct Document {
-    issuers: Vec<Accepted>,
-}
-
-impl AcceptedFile {
-    /// `accepted.json` in the state directory.
-    pub fn new(state_dir: &Path) -> Self {
-        Self {
-            path: state_dir.join("accepted.json"),
-        }
-    }
-
-    /// All of them.
-    pub fn all(&self) -> Result<Vec<Accepted>, AcceptError> {
-        match fs::read(&self.path) {
-            Ok(bytes) => {
-                let document: Document =
-                    serde_json::from_slice(&bytes).map_err(|error| self.error(error.into()))?;
-                Ok(document.issuers)
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-            Err(error) => Err(self.error(error)),
-        }
-    }
-
-    /// One of them.
-    pub fn find(&self, url: &IssuerUrl) -> Result<Option<Accepted>, AcceptError> {
-        Ok(self
-            .all()?
-            .into_iter()
-            .find(|accepted| accepted.url == url.as_str()))
-    }
-
-    /// Keeps an issuer, in place of what was accepted under its URL, or under the URL that it `replaces`.
-    ///
-    /// A cluster id that was accepted under any other URL is refused: proofs for one would be valid at the other.
-    pub fn keep(
-        &self,
-        accepted: Accepted,
-        url: &IssuerUrl,
-        replaces: Option<&str>,
-    ) -> Result<(), AcceptError> {
-        self.change(|issuers| {
-            issuers.retain(|other| other.url != accepted.url && Some(other.url.as_str()) != replaces);
-            if let Some(other) = issuers
-                .iter()
-                .find(|other| other.cluster_id == accepted.cluster_id)
-            {
-                let (id, other) = (accepted.cluster_id.clone(), other.url.clone());
-                return Err(AcceptError::SameCluster {
-                    url: url.clone(),
-                    id,
-                    other,
-                });
-            }
-            issuers.push(accepted);
-            Ok(())
-        })
-    }
-
-    /// Notes something beside the pins of an issuer that is still accepted.
-    pub fn note(&self, url: &str, note: impl FnOnce(&mut Accepted)) -> Result<(), AcceptError> {
-        self.change(|issuers| {
-            if let Some(accepted) = issuers.iter_mut().find(|accepted| accepted.url == url) {
-                note(accepted);
-            }
-            Ok(())
-        })
-    }
-
-    fn change(
-        &self,
-        change: impl FnOnce(&mut Vec<Accepted>) -> Result<(), AcceptError>,
-    ) -> Result<(), AcceptError> {
-        let _lock = self.lock().map_err(|error| self.error(error))?;
-        let mut issuers = self.all()?;
-        change(&mut issuers)?;
-        self.write(&Document { issuers })
-            .map_err(|error| self.error(error))
-    }
-
-    /// Two programs that accept at once must not lose each other's entry.
-    fn lock(&self) -> io::Result<File> {
-        if let Some(dir) = self.path.parent() {
-            create_private_dir(dir).map_err(io::Error::other)?;
-        }
-        let file = File::options()
-            .create(true)
-            .append(true)
-            .open(self.path.with_extension("lock"))?;
-        file.lock()?;
-        Ok(file)
-    }
-
-    fn write(&self, document: &Document) -> io::Result<()> {
-        let dir = self.path.parent().ok_or(io::ErrorKind::NotFound)?;
-        let mut file = tempfile::NamedTempFile::new_in(dir)?;
-        file.write_all(&serde_json::to_vec_pretty(document)?)?;
-        file.as_file().sync_all()?;
-        file.persist(&self.path)?;
-        Ok(())
-    }
-
-    fn error(&self, source: io::Error) -> AcceptError {
-        AcceptError::File {
-            path: self.path.clone(),
-            source,
-        }
     }
 }
 

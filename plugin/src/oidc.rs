@@ -3,29 +3,26 @@
 pub mod browser;
 pub mod loopback;
 pub mod page;
-
-use std::sync::atomic::{AtomicU16, Ordering};
+mod transport;
 
 use gatepass_api::Token;
 use openidconnect::{
     AdditionalProviderMetadata, AuthenticationFlow, AuthorizationCode, ClientId, CsrfToken, EndpointMaybeSet,
     EndpointNotSet, EndpointSet, IssuerUrl, Nonce, OAuth2TokenResponse, PkceCodeChallenge, PkceCodeVerifier,
-    ProviderMetadata, RedirectUrl, RefreshToken, RequestTokenError, Scope, TokenResponse as _, TokenUrl,
+    ProviderMetadata, RedirectUrl, RefreshToken, Scope, TokenResponse as _, TokenUrl,
     core::{
         CoreAuthDisplay, CoreAuthPrompt, CoreClaimName, CoreClaimType, CoreClient, CoreClientAuthMethod,
-        CoreErrorResponseType, CoreGrantType, CoreIdToken, CoreIdTokenVerifier, CoreJsonWebKey,
-        CoreJsonWebKeySet, CoreJweContentEncryptionAlgorithm, CoreJweKeyManagementAlgorithm,
-        CoreResponseMode, CoreResponseType, CoreSubjectIdentifierType, CoreTokenResponse,
+        CoreGrantType, CoreIdToken, CoreIdTokenVerifier, CoreJsonWebKey, CoreJsonWebKeySet,
+        CoreJweContentEncryptionAlgorithm, CoreJweKeyManagementAlgorithm, CoreResponseMode, CoreResponseType,
+        CoreSubjectIdentifierType, CoreTokenResponse,
     },
 };
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::{
-    accepted::PinnedIdp,
-    escape::Escaped,
-    http::{self, HttpError},
-};
+use crate::{accepted::PinnedIdp, escape::Escaped, http};
+
+use transport::{Transport, outage, token_request_error};
 
 /// What can go wrong at the identity provider.
 #[derive(Debug, thiserror::Error)]
@@ -394,72 +391,6 @@ fn check_id_token(
         display_name: display_name.unwrap_or(claims.subject()).to_owned(),
         has_nonce: claims.nonce().is_some(),
     })
-}
-
-/// Sends openidconnect's requests and remembers the last status, which its errors do not tell.
-struct Transport<'a> {
-    http: &'a reqwest::Client,
-    status: AtomicU16,
-}
-
-impl<'a> Transport<'a> {
-    fn new(http: &'a reqwest::Client) -> Self {
-        Self {
-            http,
-            status: AtomicU16::new(0),
-        }
-    }
-
-    async fn send(
-        &self,
-        request: openidconnect::HttpRequest,
-    ) -> Result<openidconnect::HttpResponse, HttpError> {
-        let response = http::send(self.http, request).await?;
-        self.status.store(response.status().as_u16(), Ordering::Relaxed);
-        Ok(response)
-    }
-}
-
-type TokenRequestError =
-    RequestTokenError<HttpError, openidconnect::StandardErrorResponse<CoreErrorResponseType>>;
-
-/// At the token endpoint any 4xx is a refusal, whatever its words; all else that is no answer is an outage.
-fn token_request_error(idp: &PinnedIdp, transport: &Transport<'_>, error: TokenRequestError) -> OidcError {
-    let status = transport.status.load(Ordering::Relaxed);
-    match error {
-        RequestTokenError::Request(error) => outage(idp, &error),
-        _ if status >= 500 => OidcError::Outage {
-            idp: idp.issuer.clone(),
-            problem: format!("answers {status} when asked for tokens"),
-        },
-        RequestTokenError::ServerResponse(response) => {
-            let description = response
-                .error_description()
-                .map(|text| format!(": {text}"))
-                .unwrap_or_default();
-            let reason = format!("{}{description}", response.error().as_ref());
-            OidcError::Refused {
-                idp: idp.issuer.clone(),
-                reason: Escaped(&reason).to_string(),
-            }
-        }
-        _ if (400..500).contains(&status) => OidcError::Refused {
-            idp: idp.issuer.clone(),
-            reason: format!("HTTP status {status}"),
-        },
-        // The body may hold tokens: nothing of it is shown.
-        RequestTokenError::Parse(..) | RequestTokenError::Other(_) => OidcError::Outage {
-            idp: idp.issuer.clone(),
-            problem: format!("answers {status} with something that is no token response"),
-        },
-    }
-}
-
-fn outage(idp: &PinnedIdp, error: &HttpError) -> OidcError {
-    OidcError::Outage {
-        idp: idp.issuer.clone(),
-        problem: format!("cannot be reached: {}", Escaped(&error.to_string())),
-    }
 }
 
 #[cfg(test)]
