@@ -34,9 +34,16 @@ struct Place {
 
 impl Place {
     fn new(name: &'static str) -> Self {
+        Self::with(name, |_| {})
+    }
+
+    /// One whose issuer is configured otherwise.
+    fn with(name: &'static str, configure: impl FnOnce(&mut Value)) -> Self {
         let dir = SITE.dir(name);
         let idp = Idp::start(&dir.join("idp"));
-        let issuer = Prepared::init(&dir.join("issuer"), name, &idp).serve();
+        let prepared = Prepared::init(&dir.join("issuer"), name, &idp);
+        prepared.edit(configure);
+        let issuer = prepared.serve();
         let alice = Login::new(&idp, "alice");
         Self { idp, issuer, alice }
     }
@@ -392,11 +399,28 @@ fn a_token_of_another_issuer_is_refused() {
 
 #[test]
 fn an_expired_token_is_refused() {
+    if !present(PARTS) {
+        return;
+    }
+    // Where certificates may outlive the token, nothing but the token's own end is left to refuse it.
+    let lenient = |config: &mut Value| config["certificate"]["capAtTokenExpiry"] = json!(false);
+    let place = Place::with("expiry", lenient);
+    let ends_in = |place: &Place, seconds: i64| place.send_forged(&json!({"exp": unix_time() + seconds}));
+    ends_in(&place, -45).expect_refused(&Code::TokenExpired);
+    ends_in(&place, 45).expect_issued();
+}
+
+#[test]
+fn a_token_or_session_that_ends_within_a_minute_yields_no_certificate() {
     let Some(place) = place() else { return };
-    let now = unix_time();
     place
-        .send_forged(&json!({"exp": now - 45}))
+        .send_forged(&json!({"exp": unix_time() + 45}))
         .expect_refused(&Code::TokenExpired);
+    let almost = Login::with(&place.idp, "alice", CLIENT_ID, unix_time() - 12 * 3600 + 45);
+    let verdict = almost
+        .request(&place.issuer)
+        .send(&almost.keys.key, &place.issuer);
+    verdict.expect_refused(&Code::SessionEnded);
 }
 
 #[test]
