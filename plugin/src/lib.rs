@@ -4,7 +4,7 @@
 //! [`settings`], and prints the credential that the keyring keeps ([`store`], [`credential`]). That is all, nearly
 //! always.
 //!
-//! Otherwise [`run`] takes over: the issuer must have been [`accepted`]; a [`session`] is refreshed at the identity
+//! Otherwise [`mod@run`] takes over: the issuer must have been [`accepted`]; a [`session`] is refreshed at the identity
 //! provider ([`oidc`]) and exchanged for a certificate at the issuer ([`issuer_client`], with [`keys`] made on this
 //! machine); and where there is no session, a person logs in with a browser ([`oidc::loopback`], [`oidc::page`]).
 //! [`lock`] keeps fifty programs from doing so twice.

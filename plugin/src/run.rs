@@ -1,7 +1,7 @@
 //! The use case: a credential for one cluster, from the cheapest source that has one.
 //!
 //! A kept credential is served by [`crate::get_credential`] before any of this starts. Here a session renews it
-//! ([`renew`]), and where there is none a person logs in ([`login`]). Two locks keep fifty programs from doing either
+//! (`renew`), and where there is none a person logs in (`login`). Two locks keep fifty programs from doing either
 //! twice: `refresh` is held while renewing and never while a person is asked, `login` by the one that asks.
 
 mod accept;
