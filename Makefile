@@ -8,7 +8,7 @@ SHELL := bash
 .PHONY: help demo test lint advisories bench release clean
 
 host := $(shell rustc -vV | sed -n 's/^host: //p')
-static := target/$(host)/release
+dist := target/dist
 deny := target/tools/bin/cargo-deny
 
 help: ## list what there is to do
@@ -18,7 +18,7 @@ demo: release ## log in at a real identity provider and use the certificate at a
 	@tests/setup & setup=$$!
 	cargo build --locked --quiet --workspace --bin demo
 	wait $$setup
-	GATEPASS_BIN=$(static) exec target/debug/demo
+	GATEPASS_BIN=$(dist) exec target/debug/demo
 
 test: ## everything, on real parts; installs and builds what it needs
 	@tests/setup & setup=$$!
@@ -50,10 +50,14 @@ bench: release ## today's figures beside their anchors
 	cargo bench --locked -p gatepass-issuer
 	tests/setup
 	cargo build --locked --quiet --workspace --bin hot-path
-	GATEPASS_BIN=$(static) target/debug/hot-path
+	GATEPASS_BIN=$(dist) target/debug/hot-path
 
-release: ## both binaries as shipped: static, for this host
-	RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --release --target $(host) -p kubectl-gatepass -p gatepass-issuer
+release: ## both binaries as shipped, static, in target/dist
+	export RUSTFLAGS="-C target-feature=+crt-static -C relocation-model=static"
+	cargo build --locked --release --target $(host) -p gatepass-issuer
+	cargo build --locked --profile plugin --target $(host) -p kubectl-gatepass
+	mkdir -p $(dist)
+	cp target/$(host)/release/gatepass-issuer target/$(host)/plugin/kubectl-gatepass $(dist)/
 
 clean: ## remove target/, with the control plane that took six minutes to build
 	rm -rf target
