@@ -27,10 +27,7 @@ test: ## everything, on real parts; installs and builds what it needs
 	# The store on a real Secret Service in each of its states; then everything else. Always the whole workspace, because a
 	# part of it would have other features and be compiled again. End-to-end tests wait more than they compute, so more of
 	# them run side by side than there are cores.
-	for state in unlocked locked no-login no-service no-bus hung; do
-	  tests/keyring/headless-keyring.sh --$$state -- \
-	    cargo test --locked --workspace --quiet --test secret_service -- --ignored --exact $${state/-/_}
-	done
+	tests/keyring/every-state.sh
 	RUST_TEST_THREADS=4 cargo test --locked --workspace
 
 lint: $(deny) ## formatting, clippy, documentation, licences and bans

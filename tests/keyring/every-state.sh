@@ -5,7 +5,7 @@ cd "$(dirname "$0")/../.."
 while read -r state test; do
   echo "keyring: $state: $test"
   out=$(tests/keyring/headless-keyring.sh "--$state" -- \
-    cargo test -p kubectl-gatepass --test secret_service -- --ignored --exact "$test" </dev/null 2>&1) || { echo "$out"; exit 1; }
+    cargo test --locked --workspace --test secret_service -- --ignored --exact "$test" </dev/null 2>&1) || { echo "$out"; exit 1; }
   # A test that is not there passes too.
   grep -q ' 1 passed' <<<"$out" || { echo "$out"; echo "no such test: $test"; exit 1; }
 done <<'X'
