@@ -186,11 +186,6 @@ impl Prepared {
 }
 
 impl Issuer {
-    /// What `init` has made.
-    pub fn files(&self) -> &Prepared {
-        &self.prepared
-    }
-
     /// The file with the authority of its serving certificate.
     pub fn serving_ca_file(&self) -> PathBuf {
         self.prepared.dir.join("serving-ca.crt")

@@ -318,20 +318,8 @@ impl Machine {
             .collect()
     }
 
-    /// Removes the credential from the kernel keyring, as if its time had run out there.
-    pub fn forget_credentials(&self) {
-        for (id, _) in self.kernel_keys() {
-            let unlinked = command_output(self.command("keyctl").args(["unlink", &id, "@u"]));
-            assert!(
-                unlinked.status.success(),
-                "{}",
-                String::from_utf8_lossy(&unlinked.stderr)
-            );
-        }
-    }
-
     /// The plugin's entries for this person in the kernel's user keyring: id and description.
-    pub fn kernel_keys(&self) -> Vec<(String, String)> {
+    fn kernel_keys(&self) -> Vec<(String, String)> {
         let keys = fs::read_to_string("/proc/keys").unwrap_or_default();
         let state = self.dir.join("state").display().to_string();
         keys.lines()

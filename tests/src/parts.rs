@@ -122,6 +122,7 @@ impl Part {
                 "dbus-send",
                 "secret-tool",
                 "keyctl",
+                "script",
             ]),
             Self::Chromium => programs(&["chromium"]),
             Self::Faketime => faketime()
