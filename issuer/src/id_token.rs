@@ -112,3 +112,6 @@ pub fn verify(
     claims.check_times(usage, idp.max_token_age.as_secs(), now)?;
     Ok(claims)
 }
+
+#[cfg(test)]
+mod tests;

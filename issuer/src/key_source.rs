@@ -181,4 +181,4 @@ impl std::fmt::Debug for KeySources {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -15,20 +15,20 @@ use crate::id_token::Algorithm;
 use crate::mapping::{Mapping, PrefixedClaim};
 use crate::server::{self, Limits, TlsVersion};
 
-const METADATA: &str = "/.well-known/openid-configuration";
+pub(crate) const METADATA: &str = "/.well-known/openid-configuration";
 
 /// What the provider answers for a path: status, extra header, body.
 type Answers = Arc<StdMutex<HashMap<String, (u16, Option<(&'static str, String)>, Vec<u8>)>>>;
 
-struct Provider {
-    idp: Idp,
-    ca: String,
+pub(crate) struct Provider {
+    pub(crate) idp: Idp,
+    pub(crate) ca: String,
     answers: Answers,
     asked: Arc<AtomicUsize>,
 }
 
 impl Provider {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         // Another test may have been first.
         drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
         let mut params = rcgen::CertificateParams::default();
@@ -90,18 +90,24 @@ impl Provider {
         provider
     }
 
-    fn answer(&self, path: &str, body: &str) {
+    pub(crate) fn answer(&self, path: &str, body: &str) {
         self.answer_with(path, 200, None, body);
     }
 
-    fn answer_with(&self, path: &str, status: u16, header: Option<(&'static str, String)>, body: &str) {
+    pub(crate) fn answer_with(
+        &self,
+        path: &str,
+        status: u16,
+        header: Option<(&'static str, String)>,
+        body: &str,
+    ) {
         self.answers
             .lock()
             .unwrap()
             .insert(path.to_owned(), (status, header, body.into()));
     }
 
-    fn times_asked(&self) -> usize {
+    pub(crate) fn times_asked(&self) -> usize {
         self.asked.load(Ordering::Relaxed)
     }
 
@@ -137,7 +143,7 @@ fn has_keys(sources: &KeySources) -> bool {
 }
 
 /// Moves tokio's clock, and lets the network go on by the real one.
-async fn wait(duration: Duration) {
+pub(crate) async fn wait(duration: Duration) {
     tokio::time::pause();
     tokio::time::advance(duration).await;
     tokio::time::resume();

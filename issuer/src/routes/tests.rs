@@ -5,6 +5,7 @@ mod binding;
 mod body;
 mod certificate;
 mod http;
+mod keys;
 mod login_token;
 mod names;
 mod proof;
