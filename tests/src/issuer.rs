@@ -222,6 +222,13 @@ impl Issuer {
             .count()
     }
 
+    /// Ends it and serves again, at the same URL, with a changed configuration.
+    pub fn serve_again(mut self, change: impl FnOnce(&mut Value)) -> Self {
+        self.process.end();
+        self.prepared.edit(change);
+        self.prepared.serve()
+    }
+
     /// Asks it to end and waits for that.
     pub fn stop(mut self) -> std::process::ExitStatus {
         self.process.end()
