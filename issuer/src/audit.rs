@@ -25,7 +25,8 @@ pub struct Unavailable;
 
 /// What became known about a request while it was checked.
 ///
-/// Only verified facts, apart from `reason`, which is the asker's claim. Strings are escaped: a line of a log must
+/// Verified facts, apart from `reason`, which is the asker's claim, and, until `subject` is there, `identity_provider`:
+/// which of the configured ones the token names. Strings are escaped: a line of a log must
 /// not be able to pretend that it is two, or to hide half of itself.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]

@@ -86,3 +86,6 @@ impl Binding {
         self.session_end
     }
 }
+
+#[cfg(test)]
+mod tests;

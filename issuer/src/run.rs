@@ -57,6 +57,7 @@ pub fn run(cli: Cli, clock: &(impl Fn() -> i64 + Clone + Send + Sync + 'static))
         }
         Command::Check(options) => {
             let config = load(&options.config, clock())?;
+            KeySources::new(&config.issuer.idps)?;
             let summary = format!(
                 "{} is fine: cluster {}, {} identity provider(s)\n",
                 options.config.display(),

@@ -1,0 +1,146 @@
+//! The program itself: its commands, its exit codes, and its life from start to signal.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+fn program(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gatepass-issuer"));
+    command.args(arguments);
+    command
+}
+
+fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = program(arguments).output().unwrap();
+    (
+        status.code(),
+        String::from_utf8(stdout).unwrap(),
+        String::from_utf8(stderr).unwrap(),
+    )
+}
+
+fn init(dir: &Path) -> String {
+    let dir = dir.to_str().unwrap();
+    let ports = [
+        "--listen",
+        "127.0.0.1:0",
+        "--health-listen",
+        "127.0.0.1:0",
+        "--url",
+        "https://localhost:8443",
+    ];
+    let (code, _, stderr) = run(&[&["init", "--dir", dir], &ports[..]].concat());
+    assert_eq!((code, stderr.as_str()), (Some(0), ""));
+    format!("{dir}/issuer.yaml")
+}
+
+#[test]
+fn each_command_says_what_it_does_and_exits_as_documented() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = init(dir.path());
+    let version = format!("gatepass-issuer {}\n", env!("CARGO_PKG_VERSION"));
+    assert_eq!(run(&["version"]), (Some(0), version, String::new()));
+    let (code, stdout, _) = run(&["completion", "bash"]);
+    assert!(code == Some(0) && stdout.contains("gatepass-issuer"));
+    let (code, stdout, _) = run(&["check", "--config", &config]);
+    assert!(
+        code == Some(0) && stdout.contains("is fine: cluster demo-"),
+        "{stdout}"
+    );
+    let (code, stdout, stderr) = run(&["init", "--dir", dir.path().to_str().unwrap()]);
+    assert_eq!((code, stdout.as_str()), (Some(1), ""));
+    assert!(stderr.contains("exists, and nothing is overwritten"), "{stderr}");
+    assert_eq!(run(&["serve"]).0, Some(2));
+    assert_eq!(run(&["nonsense"]).0, Some(2));
+}
+
+#[test]
+fn nothing_is_bound_for_a_wrong_configuration_and_every_problem_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = init(dir.path());
+    let yaml = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(
+        &config,
+        yaml.replace("ttl: 10m", "ttl: 2h")
+            .replace("maxAge: 12h", "maxAge: never"),
+    )
+    .unwrap();
+    for command in ["serve", "check"] {
+        let (code, stdout, stderr) = run(&[command, "--config", &config]);
+        assert_eq!((code, stdout.as_str()), (Some(1), ""));
+        assert!(
+            stderr.contains("certificate.ttl: \"2h\"") && stderr.contains("session.maxAge: \"never\""),
+            "{stderr}"
+        );
+        assert!(!stderr.contains("listening"));
+    }
+}
+
+fn get(address: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn it_serves_until_it_is_told_to_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = init(dir.path());
+    for signal in ["-TERM", "-INT"] {
+        let mut child = program(&["serve", "--config", &config])
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut logged = || -> Value { serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap() };
+        assert!(
+            logged()["message"]
+                .as_str()
+                .unwrap()
+                .contains("no identity provider is configured")
+        );
+        let listening = logged();
+        assert_eq!(listening["message"], "listening");
+        let health = listening["health"].as_str().unwrap();
+        assert!(get(health, "/livez").ends_with("ok\n"));
+        let ready = get(health, "/readyz");
+        assert!(
+            ready.starts_with("HTTP/1.1 200") && ready.contains("\"ready\":true"),
+            "{ready}"
+        );
+        assert!(
+            get(health, "/v1/cluster").starts_with("HTTP/1.1 404"),
+            "health has a listener of its own"
+        );
+        // The other listener speaks TLS only.
+        let plain = TcpStream::connect(listening["address"].as_str().unwrap()).and_then(|mut stream| {
+            stream.write_all(b"GET /v1/cluster HTTP/1.1\r\nHost: h\r\n\r\n")?;
+            let mut answer = Vec::new();
+            stream.read_to_end(&mut answer).map(|_| answer)
+        });
+        assert!(plain.is_err() || !plain.unwrap().starts_with(b"HTTP"));
+        assert!(
+            Command::new("kill")
+                .args([signal, &child.id().to_string()])
+                .status()
+                .unwrap()
+                .success()
+        );
+        assert_eq!(logged()["message"], "shutting down: finishing requests in flight");
+        assert_eq!(logged()["message"], "ended");
+        assert_eq!(child.wait().unwrap().code(), Some(0));
+    }
+}
