@@ -14,9 +14,10 @@ deny := target/tools/bin/cargo-deny
 help: ## list what there is to do
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 18
 
-demo: release ## log in at a real identity provider and use the certificate at a real API server, unattended
+demo: ## log in at a real identity provider and use the certificate at a real API server, unattended
 	@tests/setup & setup=$$!
-	cargo build --locked --quiet --workspace --bin demo
+	$(MAKE) release
+	cargo build --locked --workspace --bin demo
 	wait $$setup
 	GATEPASS_BIN=$(dist) exec target/debug/demo
 
