@@ -1,7 +1,7 @@
 //! Certificate requests (RFC 2986): bytes → a public key whose holder asked. Nothing else of a request is used.
 
 use x509_cert::der::pem::decode_vec;
-use x509_cert::der::{Decode, Encode, oid::ObjectIdentifier};
+use x509_cert::der::{Decode, oid::ObjectIdentifier};
 use x509_cert::request::CertReq;
 use x509_cert::spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoOwned};
 use x509_parser::certification_request::X509CertificationRequest;
@@ -59,9 +59,6 @@ impl VerifiedCsr {
         }
         // Two readers: x509-cert is strict about DER, also after the end, and x509-parser verifies.
         let request = CertReq::from_der(&der).map_err(|_| Error::Malformed("it is not one DER request"))?;
-        if request.to_der().ok().as_deref() != Some(&der) {
-            return Err(Error::Malformed("it is not in DER's one encoding"));
-        }
         let (_, csr) = X509CertificationRequest::from_der(&der)
             .map_err(|_| Error::Malformed("it is not one DER request"))?;
         let key = request.info.public_key;

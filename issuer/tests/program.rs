@@ -1,5 +1,7 @@
 //! The program itself: its commands, its exit codes, and its life from start to signal.
 
+#![expect(clippy::unwrap_used, reason = "a test's functions are tests too")]
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;

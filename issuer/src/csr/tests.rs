@@ -2,6 +2,7 @@ use aws_lc_rs::digest::{Digest, SHA256, SHA384, digest};
 use aws_lc_rs::signature::{ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, KeyPair};
 use fakes::{CsrKey, csr, csr_der, pem};
 use proptest::prelude::*;
+use x509_cert::der::Encode;
 use x509_cert::der::asn1::{Any, BitString, Null, UintRef};
 use x509_cert::name::Name;
 use x509_cert::request::{CertReqInfo, Version};
@@ -43,7 +44,11 @@ fn null() -> Option<Any> {
 fn rsa(bits: usize, e: &[u8]) -> SubjectPublicKeyInfoOwned {
     let mut n = vec![0xff; bits / 8];
     n[0] = 0x80;
-    let key = vec![UintRef::new(&n).unwrap(), UintRef::new(e).unwrap()]
+    rsa_with(&n, e)
+}
+
+fn rsa_with(n: &[u8], e: &[u8]) -> SubjectPublicKeyInfoOwned {
+    let key = vec![UintRef::new(n).unwrap(), UintRef::new(e).unwrap()]
         .to_der()
         .unwrap();
     SubjectPublicKeyInfoOwned {
@@ -126,6 +131,14 @@ fn rsa_keys_with_odd_exponents_below_65537_or_even_ones_are_weak() {
 }
 
 #[test]
+fn an_even_rsa_modulus_is_weak() {
+    assert_eq!(
+        error(&made_up(rsa_with(&[0xfe; 256], &[1, 0, 1]), rsa_signed())),
+        Some(Error::WeakKey)
+    );
+}
+
+#[test]
 fn other_curves_and_kinds_are_weak() {
     let secp256k1 = ObjectIdentifier::new_unwrap("1.3.132.0.10");
     assert_eq!(
@@ -200,12 +213,37 @@ fn a_valid_p384_signature_with_sha256_is_refused_too() {
 
 #[test]
 fn parameters_that_do_not_belong_are_refused() {
-    let mut signed = algorithm(oid::ECDSA_SHA256);
-    signed.parameters = null();
-    assert_eq!(
-        error(&made_up(ec(oid::P256, &[4; 65]), signed)),
-        Some(Error::BadSignature)
-    );
+    let key = EcdsaKeyPair::generate(&ECDSA_P384_SHA384_ASN1_SIGNING).unwrap();
+    let info = CertReqInfo {
+        version: Version::V1,
+        subject: Name::default(),
+        public_key: ec(oid::P384, key.public_key().as_ref()),
+        attributes: Default::default(),
+    };
+    let signature = key
+        .sign(&aws_lc_rs::rand::SystemRandom::new(), &info.to_der().unwrap())
+        .unwrap();
+    let signature = BitString::from_bytes(signature.as_ref()).unwrap();
+    // The signature does not cover its own algorithm, so both requests are signed by their key.
+    for (parameters, expected) in [(None, None), (null(), Some(Error::BadSignature))] {
+        let (info, signature) = (info.clone(), signature.clone());
+        let algorithm = AlgorithmIdentifierOwned {
+            oid: oid::ECDSA_SHA384,
+            parameters,
+        };
+        assert_eq!(
+            error(
+                &CertReq {
+                    info,
+                    algorithm,
+                    signature
+                }
+                .to_der()
+                .unwrap()
+            ),
+            expected
+        );
+    }
     let mut key = rsa(2048, &[1, 0, 1]);
     key.algorithm.parameters = None;
     assert!(matches!(

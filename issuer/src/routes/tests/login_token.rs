@@ -127,7 +127,12 @@ async fn a_login_token_of_another_configured_provider_is_invalid() {
         .login_claims
         .as_ref()
         .map(|claims| OTHER_IDP.sign("ES256", claims));
-    issuance.ask(&ask).await.is_refused(401, "login_token_invalid");
+    let answer = issuance.ask(&ask).await;
+    answer.is_refused(401, "login_token_invalid");
+    assert_eq!(
+        answer.body["detail"],
+        "the login token and the ID token have different `iss`"
+    );
 }
 
 #[tokio::test]
