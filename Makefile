@@ -31,10 +31,11 @@ test: ## everything, on real parts; installs and builds what it needs
 	tests/keyring/every-state.sh
 	RUST_TEST_THREADS=4 cargo test --locked --workspace
 
-lint: $(deny) ## formatting, clippy, documentation, licences and bans
+lint: ## formatting, clippy, documentation, licences and bans
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items --quiet
+	$(MAKE) $(deny)
 	$(deny) --log-level error --locked check bans licenses sources
 
 advisories: $(deny) ## known vulnerabilities; says when the database cannot be reached
