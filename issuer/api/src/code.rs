@@ -138,7 +138,9 @@ codes! {
 fn plain(text: String) -> String {
     let is_plain = !text.is_empty()
         && text.len() <= 64
-        && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
     if is_plain { text } else { "unknown".into() }
 }
 

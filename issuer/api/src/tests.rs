@@ -37,7 +37,10 @@ fn an_answer_with_unknown_members_and_values_is_read() {
     let idp = &info.identity_providers[0];
     assert_eq!(idp.flows, [Flow::Browser, Flow::Other("carrier-pigeon".into())]);
     assert_eq!(idp.binding, Binding::Other("off".into()));
-    assert_eq!(to_value(&idp.flows).unwrap(), json!(["browser", "carrier-pigeon"]));
+    assert_eq!(
+        to_value(&idp.flows).unwrap(),
+        json!(["browser", "carrier-pigeon"])
+    );
 }
 
 #[test]
@@ -46,13 +49,19 @@ fn every_code_survives_the_wire_and_has_the_status_of_its_kind() {
         assert_eq!(from_value::<Code>(to_value(code).unwrap()).unwrap(), *code);
         assert!((400..=503).contains(&code.status()), "{code}");
     }
-    assert_eq!(from_value::<Code>(json!("brand_new")).unwrap(), Code::Other("brand_new".into()));
+    assert_eq!(
+        from_value::<Code>(json!("brand_new")).unwrap(),
+        Code::Other("brand_new".into())
+    );
 }
 
 #[test]
 fn a_code_that_is_no_plain_word_is_not_kept() {
     for code in ["\u{1b}[2J", "Upper", "", &"x".repeat(65)] {
-        assert_eq!(from_value::<Code>(json!(code)).unwrap(), Code::Other("unknown".into()));
+        assert_eq!(
+            from_value::<Code>(json!(code)).unwrap(),
+            Code::Other("unknown".into())
+        );
     }
 }
 
