@@ -46,6 +46,7 @@ pub fn get_credential(
             None
         }
     };
+    tracing::debug!(%issuer, profile = settings.profile, interactive = info.interactive, kept = kept.is_some(), "get-credential");
     let credential = match (kept.as_ref().map(|kept| kept.judge(clock.now())), kept) {
         (Some(Use::Serve), Some(kept)) => kept,
         (judged, kept) => {

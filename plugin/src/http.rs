@@ -77,7 +77,15 @@ pub async fn send(
     client: &Client,
     request: http::Request<Vec<u8>>,
 ) -> Result<http::Response<Vec<u8>>, HttpError> {
-    let response = client.execute(request.try_into()?).await?;
+    let request = reqwest::Request::try_from(request)?;
+    // The path alone: a query may hold what nobody else should see.
+    let (method, host, path) = (
+        request.method().clone(),
+        request.url().authority().to_owned(),
+        request.url().path().to_owned(),
+    );
+    let response = client.execute(request).await?;
+    tracing::debug!(%method, host, path, status = response.status().as_u16(), "asked the identity provider");
     let mut answer = http::Response::builder().status(response.status());
     for (name, value) in response.headers() {
         answer = answer.header(name, value);

@@ -180,6 +180,7 @@ impl<'a> IssuerClient<'a> {
 
     async fn read(&self, response: Response) -> Result<(u16, Vec<u8>), IssuerError> {
         let status = response.status().as_u16();
+        tracing::debug!(issuer = %self.url, path = response.url().path(), status, "asked the issuer");
         Ok((
             status,
             http::read(response)

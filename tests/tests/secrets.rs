@@ -91,7 +91,9 @@ fn nothing_secret_shows_in_output_logs_arguments_or_files_at_the_highest_verbosi
     let secrets = pieces(kept.into_iter().chain(issued));
 
     let mut found = Vec::new();
+    let mut said = String::new();
     for (line, run) in alice.transcript() {
+        said.push_str(&run.stderr);
         found.extend(in_text(
             &format!("standard error of {line}"),
             &run.stderr,
@@ -126,4 +128,11 @@ fn nothing_secret_shows_in_output_logs_arguments_or_files_at_the_highest_verbosi
     // The search proves nothing about logs that were never written.
     let log = std::fs::read_to_string(world.dir.join("issuer/issuer.log")).expect("the issuer logs");
     assert!(log.contains(r#""level":"DEBUG""#), "{log}");
+    for record in [
+        "TRACE asking for a certificate",
+        "DEBUG asked the issuer",
+        "DEBUG asked the identity provider",
+    ] {
+        assert!(said.contains(record), "{said}");
+    }
 }

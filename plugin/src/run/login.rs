@@ -123,6 +123,7 @@ impl Run<'_> {
         })?;
 
         let (key, pkcs8) = SessionKey::generate()?;
+        tracing::debug!(redirect = %listener.redirect_uri(), "waiting for the browser");
         let login_time = (self.clock.now() + offset).unix_timestamp();
         let salt = Salt::new(
             login_time.try_into().unwrap_or_default(),

@@ -115,6 +115,7 @@ impl Run<'_> {
             }
         }
         loop {
+            tracing::trace!(login_token = session.login_token_to_send().is_some(), %offset, "asking for a certificate");
             let error = match self.ask(accepted, session, offset).await {
                 Ok(credential) => return Ok(Outcome::Renewed(Box::new(credential))),
                 Err(Error::Issuer(error)) => error,
@@ -195,6 +196,11 @@ impl Run<'_> {
                 Refreshed::Dead("the identity provider returns no ID token when refreshing".into()),
             ),
         };
+        tracing::debug!(
+            rotated = tokens.refresh_token.is_some(),
+            id_token = id_token.is_some(),
+            "refreshed"
+        );
         session.refreshed(id_token, tokens.refresh_token);
         let left = session.left(self.clock.now());
         if let Err(error) = self
