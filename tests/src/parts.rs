@@ -66,14 +66,22 @@ pub fn node_modules() -> PathBuf {
     root().join("target/idp")
 }
 
-/// One of our own binaries, built beside the running test: the same profile and target.
+/// One of our own binaries: those that GATEPASS_BIN names, as `make demo` and `make bench` do with the shipped ones, else
+/// those built beside the running test.
 pub fn binary(name: &str) -> PathBuf {
-    let me = std::env::current_exe().expect("a running program has a path");
-    let dir = me
-        .ancestors()
-        .skip(1)
-        .find(|dir| !dir.ends_with("deps"))
-        .expect("a binary lies in a directory");
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the harness is the edge: `make demo` and `make bench` set it"
+    )]
+    let shipped = std::env::var_os("GATEPASS_BIN");
+    let dir = match shipped {
+        Some(dir) => std::path::absolute(dir).expect("a path"),
+        None => {
+            let me = std::env::current_exe().expect("a running program has a path");
+            let dir = me.ancestors().skip(1).find(|dir| !dir.ends_with("deps"));
+            dir.expect("a binary lies in a directory").to_owned()
+        }
+    };
     let path = dir.join(name);
     assert!(
         path.is_file(),

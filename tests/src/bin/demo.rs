@@ -76,6 +76,7 @@ fn demo() -> Result<(), Box<dyn Error>> {
         "Alice's machine: her own home, a gnome-keyring on a private D-Bus, a browser that fills in the forms by itself",
     )?;
     let alice = Machine::new(&dir.join("alice"), "alice", &idp);
+    alice.configure(|config| config["log"] = "warn".into());
     alice.kubeconfig(&[Context {
         name: "demo",
         cluster,
