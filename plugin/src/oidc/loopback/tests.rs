@@ -28,7 +28,9 @@ impl Login {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut answer = String::new();
-        let _ = stream.read_to_string(&mut answer).await;
+        // What is answered at all is answered at once: only the right request waits for its page.
+        let read = tokio::time::timeout(Duration::from_secs(5), stream.read_to_string(&mut answer));
+        let _broken_off = read.await.expect("the request was taken for the right one");
         answer
     }
 
