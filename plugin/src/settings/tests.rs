@@ -124,3 +124,28 @@ fn a_profile_is_a_plain_word() {
     };
     assert!(Settings::for_person(&bad, &env(&[]), ConfigFile::default()).is_err());
 }
+
+#[test]
+fn a_ca_file_is_small_regular_and_yields_its_certificates_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ca.pem");
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = rcgen::CertificateParams::default()
+        .self_signed(&key)
+        .unwrap()
+        .pem();
+    let both = format!("# ours\n{}{certificate}", key.serialize_pem());
+    fs::write(&path, &both).unwrap();
+    let read = read_pem(path.clone()).unwrap();
+    assert!(
+        read.contains("CERTIFICATE") && !read.contains("PRIVATE"),
+        "what is pinned holds no key"
+    );
+
+    let refused = |path: PathBuf| read_pem(path).unwrap_err().to_string();
+    fs::write(&path, both + &"\n".repeat(1024 * 1024)).unwrap();
+    assert!(refused(path.clone()).contains("1 MiB"));
+    assert!(refused("/dev/null".into()).contains("regular file"));
+    fs::write(&path, key.serialize_pem()).unwrap();
+    assert!(refused(path).contains("no PEM certificate"));
+}
