@@ -5,13 +5,13 @@ use zeroize::Zeroizing;
 
 use super::*;
 use crate::{
-    accepted::PinnedIdp,
+    accepted::{AcceptError, PinnedIdp},
     cli::Target,
     clock::SystemClock,
     credential::Issued,
     keys::SessionKey,
     session::IdToken,
-    settings::{ConfigFile, Environment, StoreChoice},
+    settings::{ConfigFile, Environment, IssuerSettings, StoreChoice},
 };
 
 /// Nothing listens here: whatever would be asked over the network fails at once.
@@ -195,4 +195,46 @@ fn a_clock_correction_of_ages_ends_in_an_error_and_not_in_a_panic() {
         matches!(outcome, Err(Error::Issuer(_))),
         "the issuer is asked for the time, and is not there"
     );
+}
+
+#[test]
+fn a_login_whose_url_only_the_environment_names_accepts_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = Home::new(dir.path(), true);
+    let refused = runtime().unwrap().block_on(home.run().login(&Typed::default()));
+    assert!(matches!(refused, Err(Error::Accept(AcceptError::NotAccepted(_)))));
+}
+
+#[test]
+fn what_the_configuration_file_says_holds_for_pins_that_are_older() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut home = Home::new(dir.path(), true);
+    home.run()
+        .accepted_file()
+        .keep(accepted(0), home.settings.issuer().unwrap(), None)
+        .unwrap();
+    let entry = |cluster_id: Option<&str>, idp: Option<&str>| IssuerSettings {
+        url: URL.into(),
+        certificate_authority: None,
+        cluster_id: cluster_id.map(str::to_owned),
+        identity_provider: idp.map(str::to_owned),
+    };
+    let mut pins = |entry| {
+        home.settings.file.issuers = vec![entry];
+        runtime().unwrap().block_on(home.run().accepted())
+    };
+    assert!(pins(entry(Some("c"), Some(URL))).is_ok());
+    let other_cluster = pins(entry(Some("other"), None));
+    assert!(matches!(
+        other_cluster,
+        Err(Error::Accept(AcceptError::OtherCluster { .. }))
+    ));
+    let other_idp = pins(entry(None, Some("https://other")));
+    assert!(matches!(
+        other_idp,
+        Err(Error::Accept(AcceptError::Changed {
+            what: "the identity provider",
+            ..
+        }))
+    ));
 }
