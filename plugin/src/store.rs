@@ -194,13 +194,6 @@ impl Store {
         Ok(names)
     }
 
-    /// Where an entry is stored when nothing stands in the way, in words for people.
-    pub fn place(&self, entry: &Entry<'_>) -> &'static str {
-        self.places(entry)
-            .first()
-            .map_or(self.sessions.words, |place| place.words)
-    }
-
     fn places(&self, entry: &Entry<'_>) -> &[Place] {
         match entry {
             Entry::Credential { .. } => &self.credentials,
