@@ -1,5 +1,6 @@
 //! A small blocking HTTP client for the harness itself: readiness, the identity provider's control API, raw requests.
 
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -133,11 +134,18 @@ impl Http {
     }
 }
 
-/// A port that nothing listens on now.
+/// A port that nothing listens on, and that nobody is given by chance before its program binds it: it lies below the
+/// kernel's range for connections and for port 0, and no two calls return the same.
 pub fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
-    listener
-        .local_addr()
-        .expect("a bound listener has an address")
-        .port()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    const FIRST: u16 = 12_000;
+    const COUNT: u16 = 20_000;
+    loop {
+        let step = NEXT.fetch_add(1, Ordering::Relaxed);
+        let start = u16::try_from(std::process::id() % u32::from(COUNT)).expect("below COUNT");
+        let port = FIRST + (start + step % COUNT) % COUNT;
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
