@@ -74,6 +74,7 @@ impl Home {
             store,
             clock: &SystemClock,
             ui,
+            cluster_ca: None,
         }
     }
 }
@@ -94,6 +95,7 @@ fn accepted(clock_offset_seconds: i64) -> Accepted {
         identity_provider,
         profiles: Default::default(),
         clock_offset_seconds,
+        spent: Default::default(),
     }
 }
 
@@ -119,9 +121,7 @@ fn a_failed_renewal_does_not_overwrite_another_accounts_credential() {
     let run = home.run();
     run.keep(&credential_of("bob")).unwrap();
     let failure = Error::LoginTimeout { seconds: 1 };
-    let served = run
-        .still_good(&accepted(0), Some(credential_of("alice")), &failure)
-        .unwrap();
+    let served = run.still_good(Some(credential_of("alice")), &failure).unwrap();
     assert_eq!(served.username, "bob");
     assert_eq!(run.load_credential().unwrap().username, "bob");
 }
@@ -132,10 +132,7 @@ fn a_failed_renewal_does_not_undo_a_logout() {
     let home = Home::new(dir.path(), false);
     let run = home.run();
     let failure = Error::LoginTimeout { seconds: 1 };
-    assert!(
-        run.still_good(&accepted(0), Some(credential_of("alice")), &failure)
-            .is_none()
-    );
+    assert!(run.still_good(Some(credential_of("alice")), &failure).is_none());
     assert!(run.load_credential().is_none());
 }
 
@@ -147,7 +144,7 @@ fn a_credential_that_lives_outlasts_a_failed_renewal_which_is_then_put_off() {
     let alice = credential_of("alice");
     run.keep(&alice).unwrap();
     let failure = Error::LoginTimeout { seconds: 1 };
-    assert!(run.still_good(&accepted(0), Some(alice), &failure).is_some());
+    assert!(run.still_good(Some(alice), &failure).is_some());
     let later = SystemClock.now() + time::Duration::seconds(31);
     assert_eq!(
         run.load_credential().unwrap().judge(later),
