@@ -146,8 +146,8 @@ impl Error {
             }
             Self::FailedBefore { hint, .. } => hint.clone(),
             Self::LoginOfNoUse(_) => Some(
-                "ask whoever runs the issuer; another login would end the same way. When that is mended: kubectl-gatepass \
-                 login"
+                "ask whoever runs the issuer, for another login now would end the same way; when it is mended, type: \
+                 kubectl-gatepass login"
                     .into(),
             ),
             Self::NotForKubectl(_) => {

@@ -9,6 +9,7 @@ use std::{
     fs::{File, OpenOptions, TryLockError},
     io,
     path::PathBuf,
+    sync::mpsc,
     thread,
     time::Duration,
 };
@@ -147,6 +148,19 @@ impl Locks {
             Err(source) => Err(LockError::Unusable { path, source }),
         }
     }
+}
+
+/// Locks a file that nobody holds for longer than a write takes; whoever holds it longer was stopped.
+pub(crate) fn lock_within(file: File, patience: Duration) -> io::Result<Guard> {
+    let (give, taken) = mpsc::sync_channel(0);
+    // As in `Locks::acquire`: after the deadline the guard is given to nobody.
+    let wait = move || drop(give.send(lock(file)));
+    thread::Builder::new().name("lock".into()).spawn(wait)?;
+    let late = |_| {
+        let reason = "another process has held the lock beside it for too long; see whether one hangs";
+        io::Error::new(io::ErrorKind::TimedOut, reason)
+    };
+    taken.recv_timeout(patience).map_err(late)?
 }
 
 fn lock(file: File) -> io::Result<Guard> {

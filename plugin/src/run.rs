@@ -83,15 +83,17 @@ impl Run<'_> {
             Ok(renew::Outcome::LoginNeeded { why, .. }) => why,
             Err(error) => return self.still_good(kept, &error).ok_or(error),
         };
-        let logged_in = match self.ui.interactive() {
-            true => self.log_in_once(&accepted, &why, before).await,
-            false => Err(Error::LoginRequired {
-                issuer: self.settings.issuer()?.clone(),
-                profile: self.settings.profile.clone(),
-                why,
-            }),
+        let required = Error::LoginRequired {
+            issuer: self.settings.issuer()?.clone(),
+            profile: self.settings.profile.clone(),
+            why: why.clone(),
         };
-        logged_in.or_else(|error| self.still_good(kept, &error).ok_or(error))
+        // Nobody is interrupted while there is a credential to work with.
+        match self.still_good(kept, &required) {
+            Some(kept) => Ok(kept),
+            None if self.ui.interactive() => self.log_in_once(&accepted, &why, before).await,
+            None => Err(required),
+        }
     }
 
     /// One program asks the person; the others wait for what comes of it. `before` is the session that was of no use.

@@ -30,6 +30,7 @@ pub struct Idp {
     /// The file with the pin by which Chromium trusts the serving certificate.
     pub pin_file: PathBuf,
     control: String,
+    pid: u64,
     http: Http,
     _process: Leashed,
 }
@@ -75,6 +76,7 @@ impl Idp {
         Self {
             issuer: text("issuer"),
             control: text("control"),
+            pid: ready["pid"].as_u64().expect("a number in the ready line"),
             ca: authority.pem(),
             ca_file,
             pin_file,
@@ -109,6 +111,26 @@ impl Idp {
         self.op(
             "rotate",
             &json!({"mode": if keep_old { "overlap" } else { "hard" }}),
+        );
+    }
+
+    /// Stops it as it stands (SIGSTOP): connections are still accepted, by the kernel, and nothing answers.
+    pub fn freeze(&self) {
+        self.signal("-STOP");
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let status = Command::new("kill")
+            .args([signal, &self.pid.to_string()])
+            .status();
+        assert!(
+            status.expect("kill runs").success(),
+            "the identity provider is there"
         );
     }
 

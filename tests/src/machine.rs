@@ -250,8 +250,10 @@ impl Machine {
     /// The command that kubectl would run.
     pub fn get_credential_command(&self, issuer: &Issuer) -> Command {
         let config = json!({"issuer": issuer.url, "certificateAuthorityData": base64(&issuer.serving_ca)});
+        // Each stands for a kubectl of its own: the plugin tells the same process the same thing only once.
+        let number = self.runs.fetch_add(1, Ordering::SeqCst);
         let info = json!({
-            "apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential",
+            "apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "metadata": {"name": number.to_string()},
             "spec": {"interactive": true, "cluster": {"server": "https://localhost", "config": config}},
         });
         let mut command = self.command("kubectl-gatepass");

@@ -15,6 +15,7 @@ use crate::{
     credential::Credential,
     error::Error,
     escape::Escaped,
+    issuer_client::IssuerError,
     keys::{SessionKey, random},
     lock::Purpose,
     oidc::{
@@ -182,18 +183,20 @@ impl Run<'_> {
         let (locks, issuing) = (self.locks(), self.credential_entry()?);
         let _issuing = locks.acquire(&issuing, Purpose::Issue, ISSUE_PATIENCE).await?;
         let mut held = self.replace(accepted, session).await?;
-        let why = match self.exchange(accepted, &mut held, started).await? {
-            Outcome::Renewed(credential) => {
+        let error = match self.exchange(accepted, &mut held, started).await {
+            Ok(Outcome::Renewed(credential)) => {
                 self.remember_profile(accepted);
                 return Ok(*credential);
             }
-            Outcome::LoginNeeded { why, .. } => why,
+            Ok(Outcome::LoginNeeded { why, .. }) => Error::LoginOfNoUse(why),
+            Err(error @ Error::Issuer(IssuerError::Refused(_))) => error,
+            Err(error) => return Err(error),
         };
-        // Or every command from now on would ask the person, for nothing.
+        // Or every command from now on might ask the person, for nothing.
         let (profile, login) = (self.settings.profile.clone(), held.session.fingerprint());
         let note = |accepted: &mut Accepted| drop(accepted.spent.insert(profile, login));
         self.accepted_file().note(&accepted.url, note)?;
-        Err(Error::LoginOfNoUse(why))
+        Err(error)
     }
 
     /// Puts the new session into the old one's place.

@@ -351,7 +351,7 @@ impl Run<'_> {
     }
 
     /// Keeps a credential, unless the session it comes from was replaced or ended while the issuer was asked; false then.
-    async fn keep_unless_replaced(
+    pub(super) async fn keep_unless_replaced(
         &self,
         accepted: &Accepted,
         held: &Held,

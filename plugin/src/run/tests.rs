@@ -3,7 +3,7 @@ use std::path::Path;
 use gatepass_api::Token;
 use zeroize::Zeroizing;
 
-use super::*;
+use super::{renew::Held, *};
 use crate::{
     accepted::{AcceptError, PinnedIdp},
     cli::Target,
@@ -234,4 +234,47 @@ fn what_the_configuration_file_says_holds_for_pins_that_are_older() {
             ..
         }))
     ));
+}
+
+fn session_of(salt: u8) -> Session {
+    let (_, pkcs8) = SessionKey::generate().unwrap();
+    let now = SystemClock.now().unix_timestamp();
+    let login = IdToken {
+        token: Token::new("t".into()),
+        iat: now,
+        has_nonce: true,
+    };
+    let salt = Salt::new(now.unsigned_abs(), [salt; 24]);
+    Session::new("s".into(), &pkcs8, &salt, login, None, format!("{URL}/token"))
+}
+
+#[test]
+fn a_credential_that_comes_after_a_logout_or_another_login_is_not_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = Home::new(dir.path(), false);
+    let (run, accepted, alice) = (home.run(), accepted(0), credential_of("alice"));
+    let entry = run.session_entry(&accepted);
+    let keep = |held: &Held| {
+        let kept = run.keep_unless_replaced(&accepted, held, &alice);
+        (
+            runtime().unwrap().block_on(kept).unwrap(),
+            run.load_credential().is_some(),
+        )
+    };
+    let mut held = Held {
+        session: session_of(1),
+        is_kept: true,
+    };
+    assert_eq!(keep(&held), (false, false), "logged out");
+    run.store.save(&entry, &session_of(2).write(), None).unwrap();
+    assert_eq!(keep(&held), (false, false), "another login");
+    run.store.save(&entry, &held.session.write(), None).unwrap();
+    assert_eq!(keep(&held), (true, true));
+    run.store.delete(&entry).unwrap();
+    held.is_kept = false;
+    assert_eq!(
+        keep(&held),
+        (true, true),
+        "the keyring did not take the session: nobody ended it"
+    );
 }
