@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use crate::http::Http;
-use crate::idp::{CLIENT_ID, Idp, SCOPES};
+use crate::idp::{CLIENT_ID, Idp, Provider, SCOPES};
 use crate::issuer::Issuer;
 use crate::parts::{asset, program, unix_time};
 
@@ -218,7 +218,7 @@ impl Verdict {
 }
 
 /// Presents something at the token endpoint.
-pub fn grant(idp: &Idp, form: &[(&str, &str)]) -> Value {
+pub fn grant(idp: &Provider, form: &[(&str, &str)]) -> Value {
     let body = url::form_urlencoded::Serializer::new(String::new())
         .extend_pairs(form)
         .finish();
