@@ -119,12 +119,7 @@ impl Login {
 
     /// Presents the refresh token, and gives the ID token that comes of it.
     pub fn refresh(&self, idp: &Idp) -> String {
-        let form = [
-            ("grant_type", "refresh_token"),
-            ("client_id", CLIENT_ID),
-            ("refresh_token", &self.refresh_token),
-        ];
-        grant(idp, &form)["id_token"]
+        refresh(idp, &self.refresh_token)["id_token"]
             .as_str()
             .expect("an ID token")
             .to_owned()
@@ -215,6 +210,16 @@ impl Verdict {
             "a refusal carries no certificate"
         );
     }
+}
+
+/// Presents a refresh token: new tokens, or an OAuth error.
+pub fn refresh(idp: &Provider, refresh_token: &str) -> Value {
+    let form = [
+        ("grant_type", "refresh_token"),
+        ("client_id", CLIENT_ID),
+        ("refresh_token", refresh_token),
+    ];
+    grant(idp, &form)
 }
 
 /// Presents something at the token endpoint.

@@ -1,5 +1,5 @@
 //! Real OpenID Providers: [`Idp`] is `tests/idp/idp.mjs`, the certified oidc-provider package, and misbehaves on demand;
-//! [`NanoIdp`] is `tests/idp/nanoidp.py`, a second one of other habits.
+//! [`NanoIdp`] is `tests/idp/second-idp.py`, a second one of other habits.
 
 mod nano;
 

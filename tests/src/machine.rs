@@ -326,6 +326,15 @@ impl Machine {
             .collect()
     }
 
+    /// The sessions in this person's keyring, as the plugin wrote them.
+    pub fn kept_sessions(&self) -> Vec<Value> {
+        let secrets = self.keyring_secrets().into_iter();
+        secrets
+            .filter_map(|secret| serde_json::from_str::<Value>(&secret).ok())
+            .filter(|kept| kept.get("loginToken").is_some())
+            .collect()
+    }
+
     /// Directories of the keyring itself.
     pub fn keyring_places(&self) -> Vec<PathBuf> {
         ["XDG_DATA_HOME", "XDG_RUNTIME_DIR"]
@@ -335,7 +344,7 @@ impl Machine {
     }
 
     /// The plugin's entries for this person in the kernel's user keyring: id and description.
-    fn kernel_keys(&self) -> Vec<(String, String)> {
+    pub fn kernel_keys(&self) -> Vec<(String, String)> {
         let keys = fs::read_to_string("/proc/keys").unwrap_or_default();
         let state = self.dir.join("state").display().to_string();
         keys.lines()

@@ -186,6 +186,7 @@ fn a_clock_correction_of_ages_ends_in_an_error_and_not_in_a_panic() {
         login,
         None,
         format!("{URL}/token"),
+        None,
     );
     run.store
         .save(&run.session_entry(&accepted(0)), &session.write(), None)

@@ -1,4 +1,4 @@
-//! The second identity provider: `tests/idp/nanoidp.py`.
+//! The second identity provider: `tests/idp/second-idp.py`.
 
 use std::ops::Deref;
 use std::path::Path;
@@ -33,7 +33,7 @@ impl NanoIdp {
     /// Starts one that believes `clock`.
     pub fn start_at(dir: &Path, clock: Option<&Clock>) -> Self {
         let mut python = Command::new(nanoidp_python());
-        python.arg(asset("idp/nanoidp.py")).arg(dir);
+        python.arg(asset("idp/second-idp.py")).arg(dir);
         if let Some(clock) = clock {
             clock.show_to(&mut python);
         }

@@ -3,7 +3,7 @@
 carries no nonce, ID tokens hold no names but `sub`, groups are only on a `claims` parameter, no consent is asked, refresh tokens are
 JWTs, rotate, and end together when a spent one is shown.
 
-  nanoidp.py DIR      DIR holds tls.crt and tls.key; configuration and keys are written below it
+  second-idp.py DIR      DIR holds tls.crt and tls.key; configuration and keys are written below it
 
 Prints one JSON line when ready: {"issuer":…,"pid":…}.
 """
