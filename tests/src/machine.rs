@@ -343,8 +343,23 @@ impl Machine {
             .collect()
     }
 
+    /// How many credentials this person's plugin can find in the kernel's user keyring.
+    pub fn kernel_credentials(&self) -> usize {
+        let linked = command_output(self.command("keyctl").args(["rlist", "@u"]));
+        let linked = String::from_utf8_lossy(&linked.stdout).into_owned();
+        let linked: Vec<u32> = linked
+            .split_ascii_whitespace()
+            .filter_map(|id| id.parse().ok())
+            .collect();
+        // A key that was unlinked stays listed until the kernel collects it.
+        let ours = self.kernel_keys().into_iter();
+        ours.filter_map(|(id, _)| u32::from_str_radix(id.strip_prefix("0x")?, 16).ok())
+            .filter(|id| linked.contains(id))
+            .count()
+    }
+
     /// The plugin's entries for this person in the kernel's user keyring: id and description.
-    pub fn kernel_keys(&self) -> Vec<(String, String)> {
+    fn kernel_keys(&self) -> Vec<(String, String)> {
         let keys = fs::read_to_string("/proc/keys").unwrap_or_default();
         let state = self.dir.join("state").display().to_string();
         keys.lines()

@@ -72,7 +72,7 @@ fn a_whole_session_at_another_identity_provider_from_login_by_renewal_without_a_
         "{}",
         said.stderr
     );
-    assert!(alice.keyring_secrets().is_empty() && alice.kernel_keys().is_empty());
+    assert!(alice.keyring_secrets().is_empty() && alice.kernel_credentials() == 0);
     assert_eq!(refresh(&idp, token)["error"], "invalid_grant");
 
     // And another login is as good as the first.
