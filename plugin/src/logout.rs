@@ -189,7 +189,8 @@ impl Ended<'_> {
                     AtIdp::Unreadable => {
                         " on this machine; what was kept was not readable, so no refresh token was revoked"
                     }
-                    AtIdp::NoToken | AtIdp::NotAsked | AtIdp::Failed(_) => "",
+                    AtIdp::Failed(_) => " on this machine",
+                    AtIdp::NoToken | AtIdp::NotAsked => "",
                 };
                 let what = if had {
                     "logged out at"
