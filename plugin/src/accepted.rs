@@ -73,6 +73,17 @@ pub struct PinnedIdp {
 }
 
 impl PinnedIdp {
+    /// A client of an identity provider that no accepted issuer names any more: known to the keyring alone.
+    pub fn unpinned(issuer: &str, client_id: &str) -> Self {
+        Self {
+            issuer: issuer.into(),
+            client_id: client_id.into(),
+            scopes: Vec::new(),
+            certificate_authority: None,
+            max_token_age_seconds: 0,
+        }
+    }
+
     /// Whether one session serves both: one login is at one client of one identity provider.
     pub fn serves_same_session(&self, other: &Self) -> bool {
         self.issuer == other.issuer && self.client_id == other.client_id

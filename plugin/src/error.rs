@@ -10,6 +10,7 @@ use crate::{
     issuer_client::IssuerError,
     keys::KeyError,
     lock::LockError,
+    logout::LogoutError,
     oidc::OidcError,
     paths::PathsError,
     settings::{IssuerUrl, SettingsError},
@@ -104,6 +105,9 @@ pub enum Error {
     /// stdout.
     #[error("cannot write to standard output: {0}")]
     Output(#[source] io::Error),
+    /// A logout that could not do everything.
+    #[error(transparent)]
+    Logout(#[from] LogoutError),
     /// Several sessions and no choice.
     #[error("there are several sessions: {}", .0.join(", "))]
     WhichSession(Vec<String>),
@@ -160,6 +164,7 @@ impl Error {
             Self::Listen { .. } => {
                 Some("end the program that uses the port, or change redirectPort in the configuration file".into())
             }
+            Self::Logout(error) => Some(error.hint()),
             Self::WhichSession(_) => {
                 Some("name one: kubectl-gatepass logout <issuer URL> [--profile NAME], or use --all".into())
             }

@@ -35,6 +35,9 @@ pub struct Session {
     pub refresh_token: Option<Token>,
     /// Where refreshes go: from the identity provider's own metadata, at login.
     pub token_endpoint: String,
+    /// Where a logout revokes the refresh token: from the same metadata, where that names such a place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revocation_endpoint: Option<String>,
 }
 
 /// A refreshed ID token.
@@ -89,6 +92,7 @@ impl Session {
         login: IdToken,
         refresh_token: Option<Token>,
         token_endpoint: String,
+        revocation_endpoint: Option<String>,
     ) -> Self {
         Self {
             version: VERSION,
@@ -101,16 +105,20 @@ impl Session {
             cannot_refresh: None,
             refresh_token,
             token_endpoint,
+            revocation_endpoint,
         }
     }
 
     /// Reads what the keyring kept; `None` for what this version cannot use and for what is too old, which a login then
     /// replaces.
     pub fn read(bytes: &[u8], now: OffsetDateTime) -> Option<Self> {
+        Self::of_any_age(bytes).filter(|session| !session.left(now).is_zero())
+    }
+
+    /// The same, however old it is: what a logout ends.
+    pub fn of_any_age(bytes: &[u8]) -> Option<Self> {
         let session: Self = serde_json::from_slice(bytes).ok()?;
-        (session.version == VERSION && session.key().is_ok())
-            .then_some(session)
-            .filter(|session| !session.left(now).is_zero())
+        (session.version == VERSION && session.key().is_ok()).then_some(session)
     }
 
     /// What the keyring keeps.
@@ -217,6 +225,7 @@ mod tests {
             login,
             None,
             "https://idp/token".into(),
+            None,
         )
     }
 
@@ -228,6 +237,16 @@ mod tests {
         let two = Session::read(&one.write(), NOW).unwrap();
         assert_eq!(one.key().unwrap().thumbprint(), two.key().unwrap().thumbprint());
         assert_eq!(two.salt().login_time(), 990);
+    }
+
+    #[test]
+    fn a_session_from_before_there_was_a_revocation_endpoint_is_still_one() {
+        let text = String::from_utf8(session().write().to_vec()).unwrap();
+        assert!(!text.contains("revocationEndpoint"));
+        assert_eq!(
+            Session::read(text.as_bytes(), NOW).unwrap().revocation_endpoint,
+            None
+        );
     }
 
     #[test]
@@ -244,6 +263,10 @@ mod tests {
         let login = datetime!(1970-01-01 00:16:30 UTC);
         assert!(Session::read(&bytes, login + Duration::days(30) - Duration::SECOND).is_some());
         assert!(Session::read(&bytes, login + Duration::days(30)).is_none());
+        assert!(
+            Session::of_any_age(&bytes).is_some(),
+            "a logout ends it all the same"
+        );
     }
 
     #[test]

@@ -26,6 +26,7 @@ const ctl = {
   fail: {},                // {"/token": 503 | "reset" | "hang" | {"status": 200, "headers": {…}, "body": "<html>"}}
   failTimes: {},           // {"/token": 2}: fail that many times, then recover
   rotate: true,            // refresh-token rotation
+  revocation: true,        // a revocation endpoint (RFC 7009), and its mention in the metadata
   jwtAccessTokens: false,  // access tokens are JWTs whose `aud` is the client id
   patch: {},               // by route, members of its JSON answer to set (null removes): {"discovery": {"issuer": "https://x"}};
                            // for tokens by grant type: {"token refresh_token": {"id_token": null}}
@@ -172,7 +173,7 @@ function build() {
     },
     features: {
       devInteractions: { enabled: false },
-      revocation: { enabled: true },
+      revocation: { enabled: ctl.revocation },
       backchannelLogout: { enabled: true },
       rpInitiatedLogout: { enabled: false },
       resourceIndicators: {
@@ -272,7 +273,7 @@ const rebuild = () => { provider = build(); callback = provider.callback(); };
 // ---- control -----------------------------------------------------------------------------------
 const ops = {
   stats: () => ({ connections, counts, log }),
-  set: (o) => { assign(o); if ('backchannelUri' in o) rebuild(); return ctl; },
+  set: (o) => { assign(o); if ('backchannelUri' in o || 'revocation' in o) rebuild(); return ctl; },
   user: ({ sub, ...o }) => { users[sub] = { password: `${sub}-pw`, email: `${sub}@example.test`, groups: [], name: sub, ...users[sub], ...o }; return users[sub]; },
   // overlap: new keys first, old ones still published; hard: only new keys
   rotate: ({ mode = 'overlap' }) => {

@@ -10,7 +10,7 @@ use crate::clock::Clock;
 use crate::cluster::Cluster;
 use crate::front::Counter;
 use crate::http::{Http, free_port};
-use crate::idp::{CLIENT_ID, Idp};
+use crate::idp::{CLIENT_ID, Provider};
 use crate::parts::binary;
 use crate::process::{Farewell, Leashed, append, until, write_atomically};
 
@@ -43,12 +43,12 @@ pub struct Issuer {
 
 impl Prepared {
     /// Runs `init` for a cluster called `name`, whose users come from `idp`.
-    pub fn init(dir: &Path, name: &str, idp: &Idp) -> Self {
+    pub fn init(dir: &Path, name: &str, idp: &Provider) -> Self {
         Self::init_at(dir, name, idp, None)
     }
 
     /// The same with a clock of its own.
-    pub fn init_at(dir: &Path, name: &str, idp: &Idp, clock: Option<&Clock>) -> Self {
+    pub fn init_at(dir: &Path, name: &str, idp: &Provider, clock: Option<&Clock>) -> Self {
         let (listen, health) = (free_port(), free_port());
         let front = Counter::start(listen);
         let mut command = Command::new(binary("gatepass-issuer"));

@@ -13,13 +13,13 @@ use serde_json::{Value, json};
 
 use crate::clock::Clock;
 use crate::cluster::{Cluster, base64};
-use crate::idp::Idp;
+use crate::idp::Provider;
 use crate::issuer::Issuer;
 use crate::parts::{binary, control_plane, program};
 use crate::process::{Leashed, write_atomically};
 
 pub use desktop::Browser;
-use desktop::{quote, quote_path, start_keyring, write_browser};
+use desktop::{BROWSER_CAS, BROWSER_USER, quote, quote_path, start_keyring, write_browser};
 
 /// One person at one machine. Its keyring ends with this value.
 pub struct Machine {
@@ -54,12 +54,12 @@ pub struct Context<'a> {
 
 impl Machine {
     /// A machine in `dir` whose person logs in as `user` at `idp`.
-    pub fn new(dir: &Path, user: &str, idp: &Idp) -> Self {
+    pub fn new(dir: &Path, user: &str, idp: &Provider) -> Self {
         Self::with(dir, user, idp, Browser::Fast, None)
     }
 
     /// The same with another browser, and a clock of its own.
-    pub fn with(dir: &Path, user: &str, idp: &Idp, browser: Browser, clock: Option<&Clock>) -> Self {
+    pub fn with(dir: &Path, user: &str, idp: &Provider, browser: Browser, clock: Option<&Clock>) -> Self {
         for part in ["bin", "home", "config/gatepass", "state", "cache", "runs"] {
             fs::create_dir_all(dir.join(part)).expect("the scratch directory is writable");
         }
@@ -121,6 +121,22 @@ impl Machine {
             accepted.push(json!({"url": issuer.url, "certificateAuthority": issuer.serving_ca_file()}));
             config["issuers"] = json!(accepted);
         });
+    }
+
+    /// Lets this person log in at one more identity provider.
+    pub fn knows(&self, idp: &Provider) {
+        self.configure(|config| {
+            let known = config["identityProviders"].as_array_mut().expect("a list");
+            known.push(json!({"issuer": idp.issuer, "certificateAuthority": idp.ca_file}));
+        });
+        let file = self.dir.join(BROWSER_CAS);
+        let bundle = fs::read_to_string(&file).expect("the browser has one") + &idp.ca;
+        write_atomically(&file, &bundle);
+    }
+
+    /// Which account this person logs in with from now on.
+    pub fn log_in_as(&self, user: &str) {
+        write_atomically(&self.dir.join(BROWSER_USER), user);
     }
 
     /// The exec stanza that every test and the demo use: one user entry for every cluster.
@@ -312,12 +328,36 @@ impl Machine {
             .collect()
     }
 
+    /// The sessions in this person's keyring, as the plugin wrote them.
+    pub fn kept_sessions(&self) -> Vec<Value> {
+        let secrets = self.keyring_secrets().into_iter();
+        secrets
+            .filter_map(|secret| serde_json::from_str::<Value>(&secret).ok())
+            .filter(|kept| kept.get("loginToken").is_some())
+            .collect()
+    }
+
     /// Directories of the keyring itself.
     pub fn keyring_places(&self) -> Vec<PathBuf> {
         ["XDG_DATA_HOME", "XDG_RUNTIME_DIR"]
             .iter()
             .map(|name| PathBuf::from(&self.environment[*name]))
             .collect()
+    }
+
+    /// How many credentials this person's plugin can find in the kernel's user keyring.
+    pub fn kernel_credentials(&self) -> usize {
+        let linked = command_output(self.command("keyctl").args(["rlist", "@u"]));
+        let linked = String::from_utf8_lossy(&linked.stdout).into_owned();
+        let linked: Vec<u32> = linked
+            .split_ascii_whitespace()
+            .filter_map(|id| id.parse().ok())
+            .collect();
+        // A key that was unlinked stays listed until the kernel collects it.
+        let ours = self.kernel_keys().into_iter();
+        ours.filter_map(|(id, _)| u32::from_str_radix(id.strip_prefix("0x")?, 16).ok())
+            .filter(|id| linked.contains(id))
+            .count()
     }
 
     /// The plugin's entries for this person in the kernel's user keyring: id and description.

@@ -11,6 +11,8 @@ pub enum Part {
     ControlPlane,
     /// Node with the packages of the identity provider and the browser driver.
     IdentityProvider,
+    /// nanoidp, an identity provider of other habits.
+    SecondIdentityProvider,
     /// gnome-keyring, D-Bus, secret-tool and keyctl.
     Keyring,
     /// Debian's Chromium.
@@ -64,6 +66,11 @@ pub fn control_plane(program: &str) -> PathBuf {
 /// The directory whose `node_modules` holds the identity provider's packages.
 pub fn node_modules() -> PathBuf {
     root().join("target/idp")
+}
+
+/// The Python that has the second identity provider's packages.
+pub fn nanoidp_python() -> PathBuf {
+    root().join("target/nanoidp/bin/python3")
 }
 
 /// One of our own binaries: those that GATEPASS_BIN names, as `make demo` and `make bench` do with the shipped ones, else
@@ -124,6 +131,11 @@ impl Part {
                 let dir = node_modules().join("node_modules/oidc-provider");
                 (!dir.is_dir()).then(|| format!("{} is missing", dir.display()))
             }),
+            Self::SecondIdentityProvider => {
+                // Copied there when all else was installed.
+                let mark = root().join("target/nanoidp/installed-from.txt");
+                (!mark.is_file()).then(|| format!("{} is missing", mark.display()))
+            }
             Self::Keyring => programs(&[
                 "gnome-keyring-daemon",
                 "dbus-daemon",

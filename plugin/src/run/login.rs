@@ -170,8 +170,15 @@ impl Run<'_> {
                 iat: id_token.iat,
                 has_nonce: true,
             };
-            let endpoint = provider.token_endpoint().to_owned();
-            let session = Session::new(id_token.subject, &pkcs8, &salt, login, refresh_token, endpoint);
+            let session = Session::new(
+                id_token.subject,
+                &pkcs8,
+                &salt,
+                login,
+                refresh_token,
+                provider.token_endpoint().to_owned(),
+                provider.revocation_endpoint().map(str::to_owned),
+            );
             Ok((session, id_token.display_name))
         });
         Ok((browser, outcome))
@@ -199,7 +206,8 @@ impl Run<'_> {
         Err(error)
     }
 
-    /// Puts the new session into the old one's place.
+    /// Puts the new session into the old one's place. The refresh token of the one before is forgotten, not revoked: some
+    /// providers keep one grant per user and client, and revoking the old token would end the new one with it.
     async fn replace(&self, accepted: &Accepted, session: Session) -> Result<Held, Error> {
         let entry = self.session_entry(accepted);
         // A program that refreshes the old session must not write it back over the new one.

@@ -183,6 +183,7 @@ fn a_clock_correction_of_ages_ends_in_an_error_and_not_in_a_panic() {
         login,
         None,
         format!("{URL}/token"),
+        None,
     );
     run.store
         .save(&run.session_entry(&accepted(0)), &session.write(), None)
@@ -245,7 +246,15 @@ fn session_of(salt: u8) -> Session {
         has_nonce: true,
     };
     let salt = Salt::new(now.unsigned_abs(), [salt; 24]);
-    Session::new("s".into(), &pkcs8, &salt, login, None, format!("{URL}/token"))
+    Session::new(
+        "s".into(),
+        &pkcs8,
+        &salt,
+        login,
+        None,
+        format!("{URL}/token"),
+        None,
+    )
 }
 
 #[test]
