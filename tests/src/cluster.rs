@@ -118,15 +118,21 @@ impl Cluster {
 
     /// Trusts an issuer's authority for client certificates, and waits until the API server has seen the longer bundle.
     pub fn trust(&self, issuer: &Prepared) {
+        self.trust_made_in(&issuer.dir);
+    }
+
+    /// The same for what `gatepass-issuer init` has made in `dir`.
+    pub fn trust_made_in(&self, dir: &Path) {
+        let client_ca = std::fs::read_to_string(dir.join("ca.crt")).expect("init wrote ca.crt");
         {
             let mut bundle = self
                 .client_cas
                 .lock()
                 .expect("no thread panics while it holds this");
-            bundle.push_str(&issuer.client_ca());
+            bundle.push_str(&client_ca);
             write_atomically(&self.dir.join("client-ca.crt"), &bundle);
         }
-        let at = |name: &str| issuer.dir.join(name).display().to_string();
+        let at = |name: &str| dir.join(name).display().to_string();
         // The issuer's own key vouches for a stranger who may do nothing; only whether the API server knows it is asked.
         let made = Command::new("openssl")
             .args([
@@ -192,10 +198,15 @@ impl Cluster {
         self.dir.join("ca.crt").display().to_string()
     }
 
+    /// The kubeconfig of the administrator.
+    pub fn admin_kubeconfig(&self) -> PathBuf {
+        self.dir.join("admin.kubeconfig")
+    }
+
     /// Runs kubectl as the administrator, who exists only in the test's own authority.
     pub fn admin(&self, args: &[&str]) -> Output {
         Command::new(control_plane("kubectl"))
-            .env("KUBECONFIG", self.dir.join("admin.kubeconfig"))
+            .env("KUBECONFIG", self.admin_kubeconfig())
             .env("HOME", &self.dir)
             .args(args)
             .output()

@@ -8,6 +8,7 @@
 //! - [`machine::Machine`]: a person's home, keyring, browser and kubeconfig, with our `kubectl-gatepass`
 //! - [`exchange::Login`]: the protocol by hand, for acting out thefts
 //! - [`clock::Clock`]: another time for all of them but the API server
+//! - [`pod::Pod`]: an image and a pod as a node runs them
 //! - [`world::World`]: all of these together
 //!
 //! Everything ends with the test process, however that ends ([`process::Leashed`]), and nothing waits for time to pass
@@ -25,5 +26,6 @@ pub mod leaks;
 pub mod machine;
 pub mod parts;
 pub mod pki;
+pub mod pod;
 pub mod process;
 pub mod world;
