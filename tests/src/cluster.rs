@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::http::{Http, free_port};
 use crate::issuer::Prepared;
@@ -192,6 +192,16 @@ impl Cluster {
                 out.status.success().then_some(())
             },
         );
+    }
+
+    /// Its entry in a person's kubeconfig: the API server, and the issuer that gives certificates for it.
+    pub fn entry(&self, name: &str, issuer: &str, issuer_ca: &str) -> Value {
+        let extension = json!({"issuer": issuer, "certificateAuthorityData": base64(issuer_ca)});
+        json!({"name": name, "cluster": {
+            "server": self.url,
+            "certificate-authority-data": base64(&self.ca),
+            "extensions": [{"name": "client.authentication.k8s.io/exec", "extension": extension}],
+        }})
     }
 
     fn ca_file(&self) -> String {

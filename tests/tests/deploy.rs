@@ -6,10 +6,10 @@ use std::process::{Command, Output};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use e2e::cluster::{Cluster, base64};
+use e2e::cluster::Cluster;
 use e2e::http::{Http, free_port};
 use e2e::idp::Idp;
-use e2e::machine::{Machine, groups};
+use e2e::machine::{Machine, groups, kubeconfig};
 use e2e::parts::{Part, binary, control_plane, present, root};
 use e2e::pod::{Image, Pod, find};
 use e2e::process::{Farewell, Leashed, until};
@@ -233,17 +233,8 @@ impl Installed {
             .gatepass(&["login", &self.url, "--issuer-ca", &ca])
             .expect_ok();
         let ca = fs::read_to_string(ca).expect("the README made it");
-        let extension = json!({"issuer": self.url, "certificateAuthorityData": base64(&ca)});
-        machine.write_kubeconfig(&json!({
-            "apiVersion": "v1", "kind": "Config", "current-context": "prod",
-            "clusters": [{"name": "prod", "cluster": {
-                "server": self.cluster.url,
-                "certificate-authority-data": base64(&self.cluster.ca),
-                "extensions": [{"name": "client.authentication.k8s.io/exec", "extension": extension}],
-            }}],
-            "contexts": [{"name": "prod", "context": {"cluster": "prod", "user": "gatepass"}}],
-            "users": [{"name": "gatepass", "user": {"exec": Machine::exec_stanza()}}],
-        }));
+        let entry = self.cluster.entry("prod", &self.url, &ca);
+        machine.write_kubeconfig(&kubeconfig(vec![entry]));
         machine.whoami()
     }
 }
