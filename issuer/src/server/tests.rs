@@ -32,6 +32,7 @@ async fn run(router: Router, limits: Limits, tls: Option<Arc<ServerConfig>>) -> 
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel();
+    let tls = tls.map(|tls| Arc::new(ArcSwap::new(tls)));
     let served = tokio::spawn(serve(listener, tls, router, limits, async {
         let _either = stopped.await;
     }));

@@ -7,7 +7,7 @@ use crate::key_source::tests::{METADATA, Provider, wait};
 
 /// An issuer that trusts this provider and has asked it nothing yet.
 fn trusting(provider: &Provider) -> Issuance {
-    let mut issuance = Issuance::configured(|yaml| {
+    let issuance = Issuance::configured(|yaml| {
         let ca: String = provider
             .ca
             .lines()
@@ -19,7 +19,9 @@ fn trusting(provider: &Provider) -> Issuance {
         );
         yaml.replacen(&format!("\"{ISSUER}\"\n"), &ca, 1)
     });
-    issuance.app.keys = Arc::new(KeySources::new(&issuance.app.issuer.idps).unwrap());
+    let issuer = Arc::clone(&issuance.app.current.load().issuer);
+    let keys = Arc::new(KeySources::new(&issuer.idps).unwrap());
+    issuance.app.current.store(Arc::new(Active { issuer, keys }));
     issuance
 }
 
