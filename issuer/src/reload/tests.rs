@@ -281,13 +281,8 @@ async fn a_mounted_volume_that_is_swapped_under_its_links_is_noticed() {
         write_init(&volume);
     }
     // One cluster, two certificate authorities.
-    for name in ["issuer.yaml"] {
-        std::fs::copy(
-            version(dir.path(), 1).join(name),
-            version(dir.path(), 2).join(name),
-        )
-        .unwrap();
-    }
+    let [old, new] = [1, 2].map(|n| version(dir.path(), n).join("issuer.yaml"));
+    std::fs::copy(old, new).unwrap();
     symlink("..1", dir.path().join("..data")).unwrap();
     for entry in std::fs::read_dir(version(dir.path(), 1)).unwrap() {
         let name = entry.unwrap().file_name();
