@@ -1,6 +1,7 @@
 //! An issuer that is down, on its way down and up again, or without its audit sink: no wrong answer, nothing kept is lost.
 
 use std::io::{Read as _, Write as _, pipe};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,7 @@ use data_encoding::HEXLOWER;
 use e2e::clock::Clock;
 use e2e::exchange::Login;
 use e2e::idp::Idp;
-use e2e::issuer::Prepared;
+use e2e::issuer::{Issuer, Prepared};
 use e2e::machine::{Context, Machine};
 use e2e::parts::{Part, present};
 use e2e::process::until;
@@ -17,6 +18,7 @@ use e2e::world::{Site, World};
 use gatepass_api::Code;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
+use serde_json::json;
 
 static SITE: Site = Site::new("outages");
 const HOUR: i64 = 3600;
@@ -65,6 +67,97 @@ fn an_issuer_that_is_down_is_named_and_costs_nobody_a_session() {
         "a live credential needs no issuer"
     );
     assert_eq!(alice.browsed().len(), 1, "the session outlived it all");
+}
+
+/// Whom a test's requests come from.
+struct Crowd {
+    dir: PathBuf,
+    clock: Clock,
+    idp: Idp,
+    issuer: Issuer,
+    people: Vec<Machine>,
+}
+
+impl Crowd {
+    /// Ten people who logged in eight hours ago.
+    fn new(name: &'static str) -> Self {
+        let dir = SITE.dir(name);
+        let clock = Clock::new(&dir, -8 * HOUR);
+        let idp = Idp::start_at(&dir.join("idp"), Some(&clock));
+        let prepared = Prepared::init_at(&dir.join("issuer"), name, &idp, Some(&clock));
+        let issuer = prepared.serve_at(Some(&clock));
+        let person = |number: usize| {
+            let name = format!("user-{number}");
+            idp.user(&name, &json!({"groups": ["dev"]}));
+            let person = Machine::without_desktop(&dir.join(&name), &name, &idp, Some(&clock));
+            person.accept(&issuer);
+            person.get_credential(&issuer).expect_ok();
+            person
+        };
+        let people = (0..10).map(person).collect();
+        Self {
+            dir,
+            clock,
+            idp,
+            issuer,
+            people,
+        }
+    }
+
+    /// An hour later everybody needs a new certificate at once, while `restart` is done again and again; five times over.
+    fn renews_while(&mut self, mut restart: impl FnMut(&mut Issuer)) {
+        for round in 1..=5 {
+            self.clock.set((round - 8) * HOUR);
+            let commands: Vec<_> = self
+                .people
+                .iter()
+                .map(|person| (person, person.get_credential_command(&self.issuer)))
+                .collect();
+            let issuer = &mut self.issuer;
+            std::thread::scope(|scope| {
+                let running: Vec<_> = commands
+                    .into_iter()
+                    .map(|(person, mut command)| scope.spawn(move || person.run(&mut command)))
+                    .collect();
+                while !running.iter().all(|one| one.is_finished()) {
+                    restart(issuer);
+                }
+                for one in running {
+                    let printed = one.join().expect("its thread ends").expect_ok().json();
+                    assert!(
+                        printed["status"]["clientCertificateData"].is_string(),
+                        "{printed}"
+                    );
+                }
+            });
+        }
+        assert_eq!(self.idp.stats().logins(), 10, "nobody logged in again");
+    }
+}
+
+#[test]
+fn replicas_that_restart_in_turn_lose_none_of_fifty_requests() {
+    if !present(&[Part::IdentityProvider, Part::Faketime]) {
+        return;
+    }
+    let mut crowd = Crowd::new("replicas");
+    let mut other = crowd.issuer.replica("other");
+    let mut turn = 0;
+    crowd.renews_while(|one| {
+        if turn % 2 == 0 {
+            one.restart()
+        } else {
+            other.restart()
+        }
+        turn += 1;
+    });
+    let issued = crowd.issuer.issued() + other.issued();
+    assert!(
+        issued >= 60,
+        "{issued}: each was answered by the issuer; see {}",
+        crowd.dir.display()
+    );
+    assert!(other.issued() > 0, "both replicas took part");
 }
 
 /// Reads a pipe to its end in a thread; what came so far.
