@@ -178,6 +178,31 @@ async fn a_refusal_is_said_once_for_each_content_and_to_everybody_who_asks() {
 }
 
 #[tokio::test]
+async fn keys_of_a_new_provider_are_fetched_before_anybody_needs_them() {
+    let provider = crate::key_source::tests::Provider::start().await;
+    let mut fixture = Fixture::new();
+    let ca: String = provider
+        .ca
+        .lines()
+        .map(|line| format!("\n        {line}"))
+        .collect();
+    let url = provider.idp.issuer();
+    fixture.replace(
+        "\"https://idp.test\"",
+        &format!("{url}\n      certificateAuthority: |{ca}"),
+    );
+    assert_eq!(fixture.reloader.look(true).await, POLL);
+    let keys = Arc::clone(&fixture.reloader.running.current.load().keys);
+    let known = async {
+        while !keys.without_keys().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    let in_time = tokio::time::timeout(Duration::from_secs(30), known).await;
+    assert!(in_time.is_ok() && fixture.status().problems == 0);
+}
+
+#[tokio::test]
 async fn half_a_pair_is_refused_and_the_whole_one_taken() {
     for (first, second) in [("serving.crt", "serving.key"), ("ca.key", "ca.crt")] {
         let mut fixture = Fixture::new();

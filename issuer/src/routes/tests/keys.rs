@@ -58,6 +58,24 @@ async fn a_provider_that_was_down_at_start_is_unavailable_until_it_works() {
 }
 
 #[tokio::test]
+async fn a_request_goes_on_with_the_configuration_it_began_with() {
+    let provider = Provider::start().await;
+    let mut issuance = trusting(&provider);
+    let current = Arc::clone(&issuance.app.current);
+    let without_the_provider = Issuance::new().app.current.load_full();
+    // The first look at the clock, in the middle of the request, is the moment of a reload; then keys are waited for.
+    issuance.app.clock = Arc::new(move || {
+        current.store(Arc::clone(&without_the_provider));
+        NOW
+    });
+    issuance.ask(&from(&provider)).await.is_issued();
+    issuance
+        .ask(&from(&provider))
+        .await
+        .is_refused(401, "unknown_idp");
+}
+
+#[tokio::test]
 async fn a_new_key_is_fetched_when_a_token_names_it() {
     let provider = Provider::start().await;
     let issuance = trusting(&provider);
