@@ -28,7 +28,7 @@ pub struct Machine {
     environment: BTreeMap<String, String>,
     runs: AtomicUsize,
     transcript: Mutex<Vec<(String, Run)>>,
-    _keyring: Leashed,
+    _keyring: Option<Leashed>,
 }
 
 /// What a command printed.
@@ -60,6 +60,27 @@ impl Machine {
 
     /// The same with another browser, and a clock of its own.
     pub fn with(dir: &Path, user: &str, idp: &Provider, browser: Browser, clock: Option<&Clock>) -> Self {
+        fs::create_dir_all(dir).expect("the scratch directory is writable");
+        let (keyring, environment) = start_keyring(dir);
+        Self::around(dir, user, idp, browser, clock, (Some(keyring), environment))
+    }
+
+    /// A machine without a desktop, whose person keeps secrets in files: light enough to have fifty of them. (The kernel
+    /// gives a user who is not root room for a few credentials only.)
+    pub fn without_desktop(dir: &Path, user: &str, idp: &Provider, clock: Option<&Clock>) -> Self {
+        let machine = Self::around(dir, user, idp, Browser::Fast, clock, (None, BTreeMap::new()));
+        machine.configure(|config| config["store"] = "file".into());
+        machine
+    }
+
+    fn around(
+        dir: &Path,
+        user: &str,
+        idp: &Provider,
+        browser: Browser,
+        clock: Option<&Clock>,
+        (keyring, mut environment): (Option<Leashed>, BTreeMap<String, String>),
+    ) -> Self {
         for part in ["bin", "home", "config/gatepass", "state", "cache", "runs"] {
             fs::create_dir_all(dir.join(part)).expect("the scratch directory is writable");
         }
@@ -72,7 +93,6 @@ impl Machine {
                 .expect("the scratch directory is new");
         }
         write_browser(dir, user, idp, browser);
-        let (keyring, mut environment) = start_keyring(dir);
         let at = |name: &str| dir.join(name).display().to_string();
         environment.extend([
             ("PATH".into(), format!("{}:/usr/bin:/bin", at("bin"))),

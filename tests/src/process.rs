@@ -91,6 +91,24 @@ impl Leashed {
         self.child.try_wait().expect("a child can be waited for")
     }
 
+    /// Sends it a signal, by name: `HUP`, `STOP`, `CONT`.
+    pub fn signal(&self, name: &str) {
+        let leash = self.child.id();
+        let children = std::fs::read_to_string(format!("/proc/{leash}/task/{leash}/children"));
+        let children = children.expect("a running process has a list of children");
+        // The leash starts the program first, then what holds the leash.
+        let program = children
+            .split_ascii_whitespace()
+            .next()
+            .expect("the program runs");
+        let sent = Command::new("kill").args(["-s", name, program]).status();
+        assert!(
+            sent.is_ok_and(|status| status.success()),
+            "{} is there",
+            self.name
+        );
+    }
+
     /// What its threads wait for in the kernel, for the log of a program that does not get ready.
     pub fn wait_channels(&self) -> String {
         let read = |path: String| std::fs::read_to_string(path).unwrap_or_default();
