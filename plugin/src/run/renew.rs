@@ -168,10 +168,12 @@ impl Run<'_> {
                     if self.keep_unless_replaced(accepted, held, &credential).await? {
                         return Ok(Outcome::Renewed(Box::new(credential)));
                     }
-                    // Another account's credential must not be served under this name, nor one after a logout.
                     match self.load_session(accepted)? {
+                        // Another account's credential must not be served under this name.
                         Some(session) if may_be_replaced => held.session = session,
-                        _ => return Ok(login_needed("the session was ended meanwhile")),
+                        Some(_) => return Ok(login_needed("the session was replaced meanwhile")),
+                        // This command began before the logout; nobody who has just logged out is asked to log in.
+                        None => return Ok(Outcome::Renewed(Box::new(credential))),
                     }
                     may_be_replaced = false;
                     continue;
