@@ -222,6 +222,11 @@ impl Issuer {
             .count()
     }
 
+    /// Sends it a signal: `STOP` makes it silent until `CONT`.
+    pub fn signal(&self, signal: &str) {
+        self.process.signal(signal);
+    }
+
     /// Ends it and serves again, at the same URL, with a changed configuration.
     pub fn serve_again(mut self, change: impl FnOnce(&mut Value)) -> Self {
         self.process.end();
