@@ -6,7 +6,7 @@ use aws_lc_rs::rand::SystemRandom;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use gatepass_api::Salt;
 
-use super::{REFRESH_PATIENCE, Run, renew::Outcome};
+use super::{LOG_IN_AGAIN, REFRESH_PATIENCE, Run, renew::Outcome};
 use crate::{
     accepted::Accepted,
     credential::Credential,
@@ -185,7 +185,7 @@ impl Run<'_> {
             .await?;
         let left = session.left(self.clock.now());
         if let Err(error) = self.store.save(&entry, &session.write(), Some(left)) {
-            self.not_kept("session", &error);
+            self.not_kept("session", LOG_IN_AGAIN, &error);
             // The session before this one may be another account's; it must not renew what comes now.
             let _gone_or_unreachable = self.store.delete(&entry);
         }
@@ -211,7 +211,8 @@ impl Run<'_> {
                     profile: &self.settings.profile,
                 };
                 if let Err(error) = self.store.delete(&entry) {
-                    tracing::warn!(%error, issuer = other.url, "cannot delete an old credential");
+                    // Mostly there is none. One that the keyring hides now and shows later has ended by then.
+                    tracing::info!(%error, issuer = other.url, "cannot delete an old credential");
                 }
             }
         }

@@ -4,7 +4,7 @@ use aws_lc_rs::rand::SystemRandom;
 use gatepass_api::{CertificateRequest, Code};
 use time::Duration;
 
-use super::{REFRESH_PATIENCE, Run};
+use super::{LOG_IN_AGAIN, REFRESH_PATIENCE, Run};
 use crate::{
     accepted::Accepted,
     certificate,
@@ -59,12 +59,8 @@ impl Run<'_> {
     /// Renews under the `refresh` lock.
     pub(super) async fn renew(&self, accepted: &Accepted) -> Result<Outcome, Error> {
         let entry = self.session_entry(accepted);
-        match self.load_session(accepted) {
-            Ok(Some(_)) => {}
-            Ok(None) => return Ok(Outcome::LoginNeeded(NO_SESSION.into())),
-            // A keyring that does not answer must not lock out a person who can log in.
-            Err(error) if self.ui.interactive() => return Ok(Outcome::LoginNeeded(error.to_string())),
-            Err(error) => return Err(error.into()),
+        if self.load_session(accepted)?.is_none() {
+            return Ok(Outcome::LoginNeeded(NO_SESSION.into()));
         }
         let _guard = self
             .locks()
@@ -207,7 +203,7 @@ impl Run<'_> {
             .store
             .save(&self.session_entry(accepted), &session.write(), Some(left))
         {
-            self.not_kept("refreshed session", &error);
+            self.not_kept("refreshed session", LOG_IN_AGAIN, &error);
         }
         Ok(outcome)
     }
