@@ -352,6 +352,11 @@ impl Issuer {
         Replica { serving, audit }
     }
 
+    /// Sends it a signal: `STOP` makes it silent until `CONT`.
+    pub fn signal(&self, signal: &str) {
+        self.serving.process.signal(signal);
+    }
+
     /// Ends it and serves again, at the same URL, with a changed configuration.
     pub fn serve_again(mut self, change: impl FnOnce(&mut Value)) -> Self {
         self.serving.process.end();

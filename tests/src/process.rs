@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 
 /// Runs "$@" until it ends or standard input does, whichever is first. Standard input is a pipe that the test holds, so
 /// the kernel closes it however the test ends: a static world is never dropped, and a killed test drops nothing.
-/// `$0` is the signal that asks the program to go.
+/// `$0` is the signal that asks the program to go; one that was stopped hears it only when it goes on.
 const LEASH: &str = r#"
 exec 3<&0
 "$@" </dev/null 3<&- & child=$!
-( cat <&3 >/dev/null; kill -s "$0" "$child" ) 2>/dev/null >/dev/null &
+( cat <&3 >/dev/null; kill -s "$0" "$child"; kill -s CONT "$child" ) 2>/dev/null >/dev/null &
 wait "$child"
 "#;
 
@@ -91,22 +91,15 @@ impl Leashed {
         self.child.try_wait().expect("a child can be waited for")
     }
 
-    /// Sends it a signal, by name: `HUP`, `STOP`, `CONT`.
-    pub fn signal(&self, name: &str) {
+    /// Sends a signal to the program: `STOP` makes it silent, with its connections open.
+    pub fn signal(&self, signal: &str) {
         let leash = self.child.id();
-        let children = std::fs::read_to_string(format!("/proc/{leash}/task/{leash}/children"));
-        let children = children.expect("a running process has a list of children");
-        // The leash starts the program first, then what holds the leash.
-        let program = children
-            .split_ascii_whitespace()
-            .next()
-            .expect("the program runs");
-        let sent = Command::new("kill").args(["-s", name, program]).status();
-        assert!(
-            sent.is_ok_and(|status| status.success()),
-            "{} is there",
-            self.name
-        );
+        let program = std::fs::read_to_string(format!("/proc/{leash}/task/{leash}/children"));
+        let program = program.unwrap_or_default();
+        let program = program.split_ascii_whitespace().next();
+        let mut kill = Command::new("kill");
+        kill.args(["-s", signal, program.expect("the program runs")]);
+        assert!(kill.status().expect("kill runs").success(), "{} ended", self.name);
     }
 
     /// What its threads wait for in the kernel, for the log of a program that does not get ready.
