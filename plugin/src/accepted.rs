@@ -6,7 +6,7 @@
 mod error;
 mod file;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use gatepass_api::{Binding, ClusterInfo, Flow, IdentityProvider};
 use serde::{Deserialize, Serialize};
@@ -42,6 +42,10 @@ pub struct Accepted {
     /// The issuer's clock minus ours when they last spoke. Used for this issuer alone.
     #[serde(default)]
     pub clock_offset_seconds: i64,
+    /// By profile, the login that this issuer refused as soon as it was made. It may be shown again, because refusals end;
+    /// nobody is asked to log in once more because of one.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub spent: BTreeMap<String, String>,
 }
 
 impl Accepted {
@@ -69,6 +73,17 @@ pub struct PinnedIdp {
 }
 
 impl PinnedIdp {
+    /// A client of an identity provider that no accepted issuer names any more: known to the keyring alone.
+    pub fn unpinned(issuer: &str, client_id: &str) -> Self {
+        Self {
+            issuer: issuer.into(),
+            client_id: client_id.into(),
+            scopes: Vec::new(),
+            certificate_authority: None,
+            max_token_age_seconds: 0,
+        }
+    }
+
     /// Whether one session serves both: one login is at one client of one identity provider.
     pub fn serves_same_session(&self, other: &Self) -> bool {
         self.issuer == other.issuer && self.client_id == other.client_id
@@ -143,6 +158,7 @@ pub fn proposal(
         },
         profiles: BTreeSet::new(),
         clock_offset_seconds: 0,
+        spent: BTreeMap::new(),
     })
 }
 

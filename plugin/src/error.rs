@@ -5,10 +5,12 @@ use std::io;
 use crate::{
     accepted::AcceptError,
     advice,
+    escape::Escaped,
     exec_credential::ExecInfoError,
     issuer_client::IssuerError,
     keys::KeyError,
     lock::LockError,
+    logout::LogoutError,
     oidc::OidcError,
     paths::PathsError,
     settings::{IssuerUrl, SettingsError},
@@ -61,14 +63,17 @@ pub enum Error {
         /// How long we waited.
         seconds: u64,
     },
-    /// A login failed a moment ago: kubectl tries five times, and nobody wants five browser tabs.
-    #[error("{message} (a moment ago; nobody was asked again)")]
-    LoginFailedBefore {
+    /// It failed a moment ago, for another program: nobody wants another browser tab, or the same wait again.
+    #[error("{message} (a moment ago, for another command; nothing was tried again)")]
+    FailedBefore {
         /// What failed then.
         message: String,
         /// What to do next.
         hint: Option<String>,
     },
+    /// kubectl runs this program several times for one command, and has been told why there is no credential.
+    #[error("there is no credential, for the reason given a moment ago")]
+    ToldBefore,
     /// The login went well, and the issuer refuses all the same.
     #[error("the login succeeded, and the issuer still refuses: {0}")]
     LoginOfNoUse(String),
@@ -100,6 +105,9 @@ pub enum Error {
     /// stdout.
     #[error("cannot write to standard output: {0}")]
     Output(#[source] io::Error),
+    /// A logout that could not do everything.
+    #[error(transparent)]
+    Logout(#[from] LogoutError),
     /// Several sessions and no choice.
     #[error("there are several sessions: {}", .0.join(", "))]
     WhichSession(Vec<String>),
@@ -114,7 +122,14 @@ impl Error {
         match self {
             Self::Settings(error) => error.hint(),
             Self::Accept(error) => error.hint(),
-            Self::Issuer(IssuerError::Refused(refusal)) => Some(advice::of(&refusal.problem.code).1.into()),
+            Self::Issuer(IssuerError::Refused(refusal)) => Some(match refusal.login_after() {
+                Some(after) => format!(
+                    "{}; a login after {} helps: kubectl-gatepass login",
+                    advice::of(&refusal.problem.code).1,
+                    Escaped(after)
+                ),
+                None => advice::of(&refusal.problem.code).1.into(),
+            }),
             Self::Issuer(IssuerError::Outage { .. }) => {
                 Some("try again in a minute; what this machine keeps is untouched".into())
             }
@@ -133,8 +148,12 @@ impl Error {
             Self::LoginRequired { issuer, profile, .. } => {
                 Some(format!("type: kubectl-gatepass login {issuer} --profile {profile}"))
             }
-            Self::LoginFailedBefore { hint, .. } => hint.clone(),
-            Self::LoginOfNoUse(_) => Some("ask whoever runs the issuer; another login would end the same way".into()),
+            Self::FailedBefore { hint, .. } => hint.clone(),
+            Self::LoginOfNoUse(_) => Some(
+                "ask whoever runs the issuer, for another login now would end the same way; when it is mended, type: \
+                 kubectl-gatepass login"
+                    .into(),
+            ),
             Self::NotForKubectl(_) => {
                 Some("correct `args` in the kubeconfig to [get-credential], or type the command yourself".into())
             }
@@ -145,11 +164,12 @@ impl Error {
             Self::Listen { .. } => {
                 Some("end the program that uses the port, or change redirectPort in the configuration file".into())
             }
+            Self::Logout(error) => Some(error.hint()),
             Self::WhichSession(_) => {
                 Some("name one: kubectl-gatepass logout <issuer URL> [--profile NAME], or use --all".into())
             }
             Self::ExecInfo(_) | Self::Issuer(IssuerError::Key(_)) | Self::Paths(_) | Self::Key(_) | Self::Output(_)
-            | Self::Runtime(_) => None,
+            | Self::Runtime(_) | Self::ToldBefore => None,
         }
     }
 

@@ -1,29 +1,42 @@
-//! `logout`: forgets a session and the credentials it served.
+//! `logout`: ends the refresh token at the identity provider, then forgets the session and the credentials it served.
+
+mod error;
 
 use std::{collections::BTreeSet, time::Duration};
 
 use crate::{
-    accepted::{Accepted, AcceptedFile},
+    accepted::{Accepted, AcceptedFile, PinnedIdp},
     cli::Logout,
     error::Error,
+    escape::Escaped,
     lock::{Locks, Purpose},
+    oidc,
     paths::Paths,
     prompt::Ui,
+    session::Session,
     settings::Settings,
-    store::Entry,
+    store::{Entry, Store, StoreError},
 };
+
+pub use error::LogoutError;
+use error::Undone;
 
 /// How long to wait for a login or renewal that is under way.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Deletes what this machine keeps of the session. Nothing is sent: certificates that were handed out end by themselves.
+/// Revokes the refresh token of each chosen session (RFC 7009), then deletes what this machine keeps of it. What cannot be done
+/// does not stop the rest, and is named at the end. Certificates that were handed out end by themselves.
 pub async fn logout(command: &Logout, settings: &Settings, paths: &Paths, ui: &dyn Ui) -> Result<(), Error> {
     let store = settings.store(paths)?;
     let issuers = AcceptedFile::new(paths.state_dir()).all()?;
-    let stored = if command.all {
-        store.sessions()?
-    } else {
-        Vec::new()
+    let mut undone = Vec::new();
+    let stored = match command.all.then(|| store.sessions()) {
+        Some(Ok(stored)) => stored,
+        Some(Err(error)) => {
+            undone.push(Undone::List(error));
+            Vec::new()
+        }
+        None => Vec::new(),
     };
     let mut chosen = choose(command, settings, &issuers)?;
     // Sessions whose issuer was replaced since are known to the keyring alone.
@@ -32,40 +45,176 @@ pub async fn logout(command: &Logout, settings: &Settings, paths: &Paths, ui: &d
             .iter()
             .map(|s| (s.idp.as_str(), s.client_id.as_str(), s.profile.as_str())),
     );
-    if chosen.is_empty() {
+    if chosen.is_empty() && undone.is_empty() {
         ui.say("kubectl-gatepass: there is no session on this machine");
-        return Ok(());
     }
-    let locks = Locks::new(paths.lock_dir());
-    for (idp, client_id, profile) in &chosen {
+    let machine = Machine {
+        settings,
+        store: &store,
+        issuers: &issuers,
+        locks: Locks::new(paths.lock_dir()),
+    };
+    for parts @ (idp, _, profile) in chosen {
+        let session = format!("{} (profile {})", Escaped(idp), Escaped(profile));
+        match machine.end(parts).await {
+            Ok(ended) => ended.report(&session, ui, &mut undone),
+            Err(error) => undone.push(Undone::Nothing {
+                session,
+                source: Box::new(error),
+            }),
+        }
+    }
+    if undone.is_empty() {
+        Ok(())
+    } else {
+        Err(LogoutError(undone).into())
+    }
+}
+
+/// What this machine keeps.
+struct Machine<'a> {
+    settings: &'a Settings,
+    store: &'a Store,
+    issuers: &'a [Accepted],
+    locks: Locks,
+}
+
+/// What became of a session's refresh token at the identity provider.
+enum AtIdp {
+    /// It is of no use any more.
+    Revoked,
+    /// There was none.
+    NoToken,
+    /// The provider's metadata named no place to revoke it at.
+    NotOffered,
+    /// What the keyring holds is not readable, and so is no token.
+    Unreadable,
+    /// The keyring did not give it, so it was not asked.
+    NotAsked,
+    /// The provider did not do it.
+    Failed(Error),
+}
+
+struct Ended<'a> {
+    at_idp: AtIdp,
+    /// Whether there was an entry; the error if the keyring did not let go of all.
+    local: Result<bool, StoreError>,
+    clusters: Vec<&'a str>,
+}
+
+impl<'a> Machine<'a> {
+    async fn end(&self, (idp, client_id, profile): SessionKeyParts<'_>) -> Result<Ended<'a>, Error> {
         let session = Entry::Session {
             idp,
             client_id,
             profile,
         };
-        // A program that renews or logs in right now would write back what is deleted here.
-        let _login = locks.acquire(&session, Purpose::Login, PATIENCE).await?;
-        let _refresh = locks.acquire(&session, Purpose::Refresh, PATIENCE).await?;
-        let mut clusters = Vec::new();
-        // Credentials first: if the keyring fails in between, the session is still there to log out again.
-        for accepted in &issuers {
-            let pinned = &accepted.identity_provider;
-            if pinned.issuer == *idp && pinned.client_id == *client_id {
-                store.delete(&Entry::Credential {
-                    issuer: &accepted.url,
-                    profile,
-                })?;
-                clusters.push(accepted.cluster_name.as_str());
-            }
+        // A program that renews or logs in right now would write back what is deleted here, and a renewal would have the
+        // provider exchange the token that is being revoked.
+        let _login = self.locks.acquire(&session, Purpose::Login, PATIENCE).await?;
+        let _refresh = self.locks.acquire(&session, Purpose::Refresh, PATIENCE).await?;
+        let served: Vec<_> = self
+            .issuers
+            .iter()
+            .filter(|accepted| {
+                let pinned = &accepted.identity_provider;
+                pinned.issuer == idp && pinned.client_id == client_id
+            })
+            .collect();
+        // The provider first: once the entry is gone, nobody here knows the token any more.
+        let (at_idp, mut fault) = match self.store.load(&session) {
+            Ok(None) => (AtIdp::NoToken, None),
+            Ok(Some(bytes)) => match Session::of_any_age(&bytes) {
+                Some(kept) => {
+                    let pinned = served.first().map(|accepted| accepted.identity_provider.clone());
+                    let idp = pinned.unwrap_or_else(|| PinnedIdp::unpinned(idp, client_id));
+                    (self.revoke(&idp, &kept).await, None)
+                }
+                None => (AtIdp::Unreadable, None),
+            },
+            Err(error) => (AtIdp::NotAsked, Some(error)),
+        };
+        // Credentials before the session: if the keyring fails in between, the session is still there to log out again.
+        for accepted in &served {
+            let entry = Entry::Credential {
+                issuer: &accepted.url,
+                profile,
+            };
+            fault = self.store.delete(&entry).err().or(fault);
         }
-        let had = store.delete(&session)?;
-        let what = if had { "logged out" } else { "there was no session" };
-        ui.say(&format!(
-            "kubectl-gatepass: {what} at {idp} (profile {profile}); clusters: {}",
-            crate::escape::Escaped(&clusters.join(", "))
-        ));
+        let local = match (self.store.delete(&session), fault) {
+            (Ok(had), None) => Ok(had),
+            (Err(error), _) | (_, Some(error)) => Err(error),
+        };
+        Ok(Ended {
+            at_idp,
+            local,
+            clusters: served
+                .iter()
+                .map(|accepted| accepted.cluster_name.as_str())
+                .collect(),
+        })
     }
-    Ok(())
+
+    async fn revoke(&self, idp: &PinnedIdp, session: &Session) -> AtIdp {
+        let Some(refresh_token) = &session.refresh_token else {
+            return AtIdp::NoToken;
+        };
+        let Some(endpoint) = &session.revocation_endpoint else {
+            return AtIdp::NotOffered;
+        };
+        let ca = match self.settings.idp_ca(idp) {
+            Ok(ca) => ca,
+            Err(error) => return AtIdp::Failed(error.into()),
+        };
+        match oidc::revoke(idp, ca.as_deref(), endpoint, refresh_token).await {
+            Ok(()) => AtIdp::Revoked,
+            Err(error) => AtIdp::Failed(error.into()),
+        }
+    }
+}
+
+impl Ended<'_> {
+    /// Says what was done, and adds what was not.
+    fn report(self, session: &str, ui: &dyn Ui, undone: &mut Vec<Undone>) {
+        let revoked = matches!(self.at_idp, AtIdp::Revoked);
+        match self.local {
+            Ok(had) => {
+                let done = match self.at_idp {
+                    AtIdp::Revoked => "; its refresh token is revoked there",
+                    AtIdp::NotOffered => {
+                        " on this machine; the identity provider offers no way to revoke a refresh token, so a copy of \
+                         it would work until the provider ends it"
+                    }
+                    AtIdp::Unreadable => {
+                        " on this machine; what was kept was not readable, so no refresh token was revoked"
+                    }
+                    AtIdp::Failed(_) => " on this machine",
+                    AtIdp::NoToken | AtIdp::NotAsked => "",
+                };
+                let what = if had {
+                    "logged out at"
+                } else {
+                    "there was no session at"
+                };
+                let clusters = Escaped(&self.clusters.join(", ")).to_string();
+                ui.say(&format!(
+                    "kubectl-gatepass: {what} {session}{done}; clusters: {clusters}"
+                ));
+            }
+            Err(source) => undone.push(Undone::Local {
+                session: session.to_owned(),
+                revoked,
+                source,
+            }),
+        }
+        if let AtIdp::Failed(error) = self.at_idp {
+            undone.push(Undone::AtIdp {
+                session: session.to_owned(),
+                source: Box::new(error),
+            });
+        }
+    }
 }
 
 type SessionKeyParts<'a> = (&'a str, &'a str, &'a str);

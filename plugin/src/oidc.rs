@@ -3,6 +3,7 @@
 pub mod browser;
 pub mod loopback;
 pub mod page;
+mod revoke;
 mod transport;
 
 use gatepass_api::Token;
@@ -22,7 +23,8 @@ use url::Url;
 
 use crate::{accepted::PinnedIdp, escape::Escaped, http};
 
-use transport::{Transport, outage, token_request_error};
+pub use revoke::revoke;
+use transport::{Transport, outage, request_error};
 
 /// What can go wrong at the identity provider.
 #[derive(Debug, thiserror::Error)]
@@ -86,12 +88,18 @@ impl OidcError {
     }
 }
 
+/// What is asked at the token endpoint, as messages name it.
+const TOKENS: &str = "for tokens";
+
 /// Metadata beyond openidconnect's own list.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Extra {
     /// RFC 9207 section 3.
     #[serde(default)]
     authorization_response_iss_parameter_supported: bool,
+    /// RFC 8414 section 2. Text, so that a wrong one does not stop a login.
+    #[serde(default)]
+    revocation_endpoint: Option<String>,
 }
 
 impl AdditionalProviderMetadata for Extra {}
@@ -149,6 +157,7 @@ pub struct Provider {
     http: reqwest::Client,
     client: DiscoveredClient,
     token_endpoint: String,
+    revocation_endpoint: Option<String>,
     names_itself: bool,
 }
 
@@ -180,7 +189,7 @@ impl Provider {
         };
         let issuer = IssuerUrl::new(idp.issuer.clone()).map_err(|error| metadata_error(error.to_string()))?;
         let http = http::client(ca).map_err(|error| outage(idp, &error))?;
-        let transport = Transport::new(&http);
+        let transport = Transport::new(&http, "for its metadata");
         // openidconnect compares the metadata's `issuer` with the one asked (OpenID Connect Discovery section 4.3).
         let metadata = Metadata::discover_async(issuer, &|request| transport.send(request)).await;
         let metadata = metadata.map_err(|error| match error {
@@ -190,6 +199,9 @@ impl Provider {
                     idp: idp.issuer.clone(),
                     problem: format!("answers {status} when asked for its metadata"),
                 }
+            }
+            openidconnect::DiscoveryError::Response(status, ..) if status.is_success() => {
+                metadata_error("it answers with something that is no metadata".into())
             }
             openidconnect::DiscoveryError::Response(status, ..) => {
                 metadata_error(format!("it answers {status} when asked for its metadata"))
@@ -214,6 +226,9 @@ impl Provider {
         Ok(Self {
             idp: idp.clone(),
             token_endpoint: token_endpoint.to_string(),
+            revocation_endpoint: revoke::usable(
+                metadata.additional_metadata().revocation_endpoint.as_deref(),
+            ),
             names_itself: metadata
                 .additional_metadata()
                 .authorization_response_iss_parameter_supported,
@@ -225,6 +240,11 @@ impl Provider {
     /// Where refreshes go.
     pub fn token_endpoint(&self) -> &str {
         &self.token_endpoint
+    }
+
+    /// Where a logout revokes the refresh token, if anywhere.
+    pub fn revocation_endpoint(&self) -> Option<&str> {
+        self.revocation_endpoint.as_deref()
     }
 
     /// Begins an authorization code login with PKCE S256 (RFC 7636).
@@ -277,7 +297,7 @@ impl Provider {
             idp: self.idp.issuer.clone(),
             reason,
         })?;
-        let transport = Transport::new(&self.http);
+        let transport = Transport::new(&self.http, TOKENS);
         let request = self.client.exchange_code(AuthorizationCode::new(code));
         let request = request.map_err(|error| self.token_error(error.to_string()))?;
         let response = request
@@ -285,7 +305,7 @@ impl Provider {
             .set_pkce_verifier(authorization.verifier)
             .request_async(&|request| transport.send(request))
             .await
-            .map_err(|error| token_request_error(&self.idp, &transport, error))?;
+            .map_err(|error| request_error(&self.idp, &transport, error))?;
         let verifier = self.client.id_token_verifier().allow_any_alg();
         let tokens = check(&self.idp, &response, verifier, &authorization.nonce);
         let id_token = tokens
@@ -327,12 +347,12 @@ pub async fn refresh(
         CoreJsonWebKeySet::default(),
     )
     .set_token_uri(TokenUrl::new(token_endpoint.to_owned()).map_err(wrong)?);
-    let transport = Transport::new(&http);
+    let transport = Transport::new(&http, TOKENS);
     let response = client
         .exchange_refresh_token(&RefreshToken::new(refresh_token.expose().to_owned()))
         .request_async(&|request| transport.send(request))
         .await
-        .map_err(|error| token_request_error(idp, &transport, error))?;
+        .map_err(|error| request_error(idp, &transport, error))?;
     // The token came straight from the provider over TLS (OpenID Connect Core section 3.1.3.7, point 6), and the
     // issuer verifies its signature next: fetching the key set here would be a third request for nothing.
     let verifier = client

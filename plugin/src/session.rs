@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime};
 use zeroize::Zeroizing;
 
-use crate::keys::{KeyError, SessionKey};
+use crate::keys::{KeyError, SessionKey, sha256_base64url};
 
 /// What the keyring keeps of a session. All of it is secret.
 #[derive(Clone, Serialize, Deserialize)]
@@ -27,11 +27,17 @@ pub struct Session {
     refreshed: Option<IdToken>,
     /// `iat` of the login token, in Unix seconds.
     login_token_iat: i64,
+    /// Why it cannot be refreshed any more, escaped for people. The refresh token stays, so that a logout can revoke it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cannot_refresh: Option<String>,
     /// The refresh token, where the identity provider gave one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refresh_token: Option<Token>,
     /// Where refreshes go: from the identity provider's own metadata, at login.
     pub token_endpoint: String,
+    /// Where a logout revokes the refresh token: from the same metadata, where that names such a place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revocation_endpoint: Option<String>,
 }
 
 /// A refreshed ID token.
@@ -86,6 +92,7 @@ impl Session {
         login: IdToken,
         refresh_token: Option<Token>,
         token_endpoint: String,
+        revocation_endpoint: Option<String>,
     ) -> Self {
         Self {
             version: VERSION,
@@ -95,18 +102,23 @@ impl Session {
             login_token: login.token,
             login_token_iat: login.iat,
             refreshed: None,
+            cannot_refresh: None,
             refresh_token,
             token_endpoint,
+            revocation_endpoint,
         }
     }
 
     /// Reads what the keyring kept; `None` for what this version cannot use and for what is too old, which a login then
     /// replaces.
     pub fn read(bytes: &[u8], now: OffsetDateTime) -> Option<Self> {
+        Self::of_any_age(bytes).filter(|session| !session.left(now).is_zero())
+    }
+
+    /// The same, however old it is: what a logout ends.
+    pub fn of_any_age(bytes: &[u8]) -> Option<Self> {
         let session: Self = serde_json::from_slice(bytes).ok()?;
-        (session.version == VERSION && session.key().is_ok())
-            .then_some(session)
-            .filter(|session| !session.left(now).is_zero())
+        (session.version == VERSION && session.key().is_ok()).then_some(session)
     }
 
     /// What the keyring keeps.
@@ -164,6 +176,21 @@ impl Session {
         self.age(now) >= max_token_age * REFRESH_AT
     }
 
+    /// Whether this is the same login as `other`: each has a salt of its own.
+    pub fn is_same_login(&self, other: &Self) -> bool {
+        self.salt.0 == other.salt.0
+    }
+
+    /// Whether `other` holds the same ID token.
+    pub fn has_same_token(&self, other: &Self) -> bool {
+        self.id_token().expose() == other.id_token().expose()
+    }
+
+    /// Tells this login from others, and nothing else about it.
+    pub fn fingerprint(&self) -> String {
+        sha256_base64url(self.salt.0.as_bytes())
+    }
+
     /// Whether the latest ID token is older than the issuer takes. `now` is by the issuer's clock.
     pub fn is_older(&self, now: OffsetDateTime, max_token_age: Duration) -> bool {
         self.age(now) > max_token_age
@@ -198,6 +225,7 @@ mod tests {
             login,
             None,
             "https://idp/token".into(),
+            None,
         )
     }
 
@@ -209,6 +237,16 @@ mod tests {
         let two = Session::read(&one.write(), NOW).unwrap();
         assert_eq!(one.key().unwrap().thumbprint(), two.key().unwrap().thumbprint());
         assert_eq!(two.salt().login_time(), 990);
+    }
+
+    #[test]
+    fn a_session_from_before_there_was_a_revocation_endpoint_is_still_one() {
+        let text = String::from_utf8(session().write().to_vec()).unwrap();
+        assert!(!text.contains("revocationEndpoint"));
+        assert_eq!(
+            Session::read(text.as_bytes(), NOW).unwrap().revocation_endpoint,
+            None
+        );
     }
 
     #[test]
@@ -225,6 +263,10 @@ mod tests {
         let login = datetime!(1970-01-01 00:16:30 UTC);
         assert!(Session::read(&bytes, login + Duration::days(30) - Duration::SECOND).is_some());
         assert!(Session::read(&bytes, login + Duration::days(30)).is_none());
+        assert!(
+            Session::of_any_age(&bytes).is_some(),
+            "a logout ends it all the same"
+        );
     }
 
     #[test]

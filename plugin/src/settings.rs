@@ -14,6 +14,7 @@ use serde_json::Value;
 use tracing::level_filters::LevelFilter;
 
 use crate::{
+    accepted::PinnedIdp,
     cli::Target,
     paths::Paths,
     store::{self, Store, StoreError, StoreKind},
@@ -288,6 +289,15 @@ impl Settings {
     /// What to log on stderr.
     pub fn log(&self) -> LevelFilter {
         self.file.log.0
+    }
+
+    /// The CA of an identity provider: the configuration file's, else what `login --idp-ca` kept.
+    pub fn idp_ca(&self, idp: &PinnedIdp) -> Result<Option<String>, SettingsError> {
+        let configured = self.file.identity_provider(&idp.issuer);
+        match configured.and_then(|configured| configured.certificate_authority.clone()) {
+            Some(path) => Ok(Some(read_pem(path)?)),
+            None => Ok(idp.certificate_authority.clone()),
+        }
     }
 
     /// How long a login may take.

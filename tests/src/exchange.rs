@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use crate::http::Http;
-use crate::idp::{CLIENT_ID, Idp, SCOPES};
+use crate::idp::{CLIENT_ID, Idp, Provider, SCOPES};
 use crate::issuer::Issuer;
 use crate::parts::{asset, program, unix_time};
 
@@ -119,12 +119,7 @@ impl Login {
 
     /// Presents the refresh token, and gives the ID token that comes of it.
     pub fn refresh(&self, idp: &Idp) -> String {
-        let form = [
-            ("grant_type", "refresh_token"),
-            ("client_id", CLIENT_ID),
-            ("refresh_token", &self.refresh_token),
-        ];
-        grant(idp, &form)["id_token"]
+        refresh(idp, &self.refresh_token)["id_token"]
             .as_str()
             .expect("an ID token")
             .to_owned()
@@ -217,8 +212,18 @@ impl Verdict {
     }
 }
 
+/// Presents a refresh token: new tokens, or an OAuth error.
+pub fn refresh(idp: &Provider, refresh_token: &str) -> Value {
+    let form = [
+        ("grant_type", "refresh_token"),
+        ("client_id", CLIENT_ID),
+        ("refresh_token", refresh_token),
+    ];
+    grant(idp, &form)
+}
+
 /// Presents something at the token endpoint.
-pub fn grant(idp: &Idp, form: &[(&str, &str)]) -> Value {
+pub fn grant(idp: &Provider, form: &[(&str, &str)]) -> Value {
     let body = url::form_urlencoded::Serializer::new(String::new())
         .extend_pairs(form)
         .finish();

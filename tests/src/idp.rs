@@ -1,6 +1,10 @@
-//! A real OpenID Provider: `tests/idp/idp.mjs`, the certified oidc-provider package.
+//! Real OpenID Providers: [`Idp`] is `tests/idp/idp.mjs`, the certified oidc-provider package, and misbehaves on demand;
+//! [`NanoIdp`] is `tests/idp/second-idp.py`, a second one of other habits.
+
+mod nano;
 
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
@@ -14,13 +18,15 @@ use crate::parts::{asset, node_modules, program};
 use crate::pki::Authority;
 use crate::process::{Farewell, Leashed, append};
 
+pub use nano::NanoIdp;
+
 /// Gatepass's own client at the provider.
 pub const CLIENT_ID: &str = "gatepass";
 /// What the client asks for; the provider gives groups and a refresh token only with these.
 pub const SCOPES: [&str; 4] = ["openid", "offline_access", "profile", "groups"];
 
-/// A running provider, with its control API.
-pub struct Idp {
+/// What others need to know of a running provider, whichever program it is.
+pub struct Provider {
     /// Its issuer identifier.
     pub issuer: String,
     /// The authority of its serving certificate: PEM, and the file that holds it.
@@ -29,9 +35,59 @@ pub struct Idp {
     pub ca_file: PathBuf,
     /// The file with the pin by which Chromium trusts the serving certificate.
     pub pin_file: PathBuf,
+}
+
+/// A running oidc-provider, with its control API.
+pub struct Idp {
+    provider: Provider,
     control: String,
+    pid: u64,
     http: Http,
     _process: Leashed,
+}
+
+impl Deref for Idp {
+    type Target = Provider;
+
+    fn deref(&self) -> &Provider {
+        &self.provider
+    }
+}
+
+impl Provider {
+    /// Makes a serving certificate in `dir` and starts `command` there, which prints a ready line. Gives that line, too.
+    fn start(dir: &Path, command: &Command) -> (Self, Leashed, Value) {
+        std::fs::create_dir_all(dir).expect("the scratch directory is writable");
+        let authority = Authority::new("test identity provider");
+        let identity = authority.server();
+        identity.write(dir, "tls");
+        let (ca_file, pin_file) = (dir.join("ca.crt"), dir.join("tls.spki"));
+        std::fs::write(&ca_file, authority.pem()).expect("the scratch directory is writable");
+        std::fs::write(&pin_file, &identity.pin).expect("the scratch directory is writable");
+        // Seen twice in hundreds of starts: node stood still while it loaded its modules. Another try is no worse a test.
+        let (process, ready) = (0..3)
+            .find_map(|_| start(command, &dir.join("idp.log")))
+            .unwrap_or_else(|| {
+                panic!(
+                    "the identity provider is not ready: see idp.log in {}",
+                    dir.display()
+                )
+            });
+        let provider = Self {
+            issuer: text(&ready, "issuer"),
+            ca: authority.pem(),
+            ca_file,
+            pin_file,
+        };
+        (provider, process, ready)
+    }
+}
+
+fn text(ready: &Value, key: &str) -> String {
+    ready[key]
+        .as_str()
+        .expect("a string in the ready line")
+        .to_owned()
 }
 
 impl Idp {
@@ -42,14 +98,6 @@ impl Idp {
 
     /// Starts one that believes `clock`.
     pub fn start_at(dir: &Path, clock: Option<&Clock>) -> Self {
-        std::fs::create_dir_all(dir).expect("the scratch directory is writable");
-        let authority = Authority::new("test identity provider");
-        let identity = authority.server();
-        identity.write(dir, "tls");
-        let (ca_file, pin_file) = (dir.join("ca.crt"), dir.join("tls.spki"));
-        std::fs::write(&ca_file, authority.pem()).expect("the scratch directory is writable");
-        std::fs::write(&pin_file, &identity.pin).expect("the scratch directory is writable");
-
         let mut node = Command::new(program("node").expect("node is installed"));
         node.arg(asset("idp/idp.mjs"))
             .env("IDP_MODULES", node_modules())
@@ -57,27 +105,11 @@ impl Idp {
         if let Some(clock) = clock {
             clock.show_to(&mut node);
         }
-        // Seen twice in hundreds of starts: node stood still while it loaded its modules. Another try is no worse a test.
-        let (process, ready) = (0..3)
-            .find_map(|_| start(&node, &dir.join("idp.log")))
-            .unwrap_or_else(|| {
-                panic!(
-                    "the identity provider is not ready: see idp.log in {}",
-                    dir.display()
-                )
-            });
-        let text = |key: &str| {
-            ready[key]
-                .as_str()
-                .expect("a string in the ready line")
-                .to_owned()
-        };
+        let (provider, process, ready) = Provider::start(dir, &node);
         Self {
-            issuer: text("issuer"),
-            control: text("control"),
-            ca: authority.pem(),
-            ca_file,
-            pin_file,
+            provider,
+            control: text(&ready, "control"),
+            pid: ready["pid"].as_u64().expect("a number in the ready line"),
             http: Http::plain(),
             _process: process,
         }
@@ -109,6 +141,26 @@ impl Idp {
         self.op(
             "rotate",
             &json!({"mode": if keep_old { "overlap" } else { "hard" }}),
+        );
+    }
+
+    /// Stops it as it stands (SIGSTOP): connections are still accepted, by the kernel, and nothing answers.
+    pub fn freeze(&self) {
+        self.signal("-STOP");
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let status = Command::new("kill")
+            .args([signal, &self.pid.to_string()])
+            .status();
+        assert!(
+            status.expect("kill runs").success(),
+            "the identity provider is there"
         );
     }
 

@@ -7,9 +7,10 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::clock::Clock;
+use crate::cluster::Cluster;
 use crate::front::Counter;
 use crate::http::{Answer, Http, free_port};
-use crate::idp::{CLIENT_ID, Idp};
+use crate::idp::{CLIENT_ID, Provider};
 use crate::parts::binary;
 use crate::process::{Farewell, Leashed, append, until, write_atomically};
 
@@ -57,12 +58,12 @@ pub struct Issuer {
 
 impl Prepared {
     /// Runs `init` for a cluster called `name`, whose users come from `idp`.
-    pub fn init(dir: &Path, name: &str, idp: &Idp) -> Self {
+    pub fn init(dir: &Path, name: &str, idp: &Provider) -> Self {
         Self::init_at(dir, name, idp, None)
     }
 
     /// The same with a clock of its own.
-    pub fn init_at(dir: &Path, name: &str, idp: &Idp, clock: Option<&Clock>) -> Self {
+    pub fn init_at(dir: &Path, name: &str, idp: &Provider, clock: Option<&Clock>) -> Self {
         let (listen, health) = (free_port(), free_port());
         let front = Counter::start(listen);
         let mut command = Command::new(binary("gatepass-issuer"));
@@ -253,6 +254,11 @@ fn issued(audit: &Path) -> usize {
 }
 
 impl Issuer {
+    /// Makes one more API server trust its client certificates.
+    pub fn trusted_by(&self, cluster: &Cluster) {
+        cluster.trust(&self.prepared);
+    }
+
     /// The file with the authority of its serving certificate.
     pub fn serving_ca_file(&self) -> PathBuf {
         self.prepared.dir.join("serving-ca.crt")

@@ -13,13 +13,13 @@ use serde_json::{Value, json};
 
 use crate::clock::Clock;
 use crate::cluster::{Cluster, base64};
-use crate::idp::Idp;
+use crate::idp::Provider;
 use crate::issuer::Issuer;
 use crate::parts::{binary, control_plane, program};
 use crate::process::{Leashed, write_atomically};
 
 pub use desktop::Browser;
-use desktop::{quote, quote_path, start_keyring, write_browser};
+use desktop::{BROWSER_CAS, BROWSER_USER, quote, quote_path, start_keyring, write_browser};
 
 /// One person at one machine. Its keyring ends with this value.
 pub struct Machine {
@@ -54,12 +54,12 @@ pub struct Context<'a> {
 
 impl Machine {
     /// A machine in `dir` whose person logs in as `user` at `idp`.
-    pub fn new(dir: &Path, user: &str, idp: &Idp) -> Self {
+    pub fn new(dir: &Path, user: &str, idp: &Provider) -> Self {
         Self::with(dir, user, idp, Browser::Fast, None)
     }
 
     /// The same with another browser, and a clock of its own.
-    pub fn with(dir: &Path, user: &str, idp: &Idp, browser: Browser, clock: Option<&Clock>) -> Self {
+    pub fn with(dir: &Path, user: &str, idp: &Provider, browser: Browser, clock: Option<&Clock>) -> Self {
         fs::create_dir_all(dir).expect("the scratch directory is writable");
         let (keyring, environment) = start_keyring(dir);
         Self::around(dir, user, idp, browser, clock, (Some(keyring), environment))
@@ -67,7 +67,7 @@ impl Machine {
 
     /// A machine without a desktop, whose person keeps secrets in files: light enough to have fifty of them. (The kernel
     /// gives a user who is not root room for a few credentials only.)
-    pub fn without_desktop(dir: &Path, user: &str, idp: &Idp, clock: Option<&Clock>) -> Self {
+    pub fn without_desktop(dir: &Path, user: &str, idp: &Provider, clock: Option<&Clock>) -> Self {
         let machine = Self::around(dir, user, idp, Browser::Fast, clock, (None, BTreeMap::new()));
         machine.configure(|config| config["store"] = "file".into());
         machine
@@ -76,7 +76,7 @@ impl Machine {
     fn around(
         dir: &Path,
         user: &str,
-        idp: &Idp,
+        idp: &Provider,
         browser: Browser,
         clock: Option<&Clock>,
         (keyring, mut environment): (Option<Leashed>, BTreeMap<String, String>),
@@ -143,6 +143,22 @@ impl Machine {
         });
     }
 
+    /// Lets this person log in at one more identity provider.
+    pub fn knows(&self, idp: &Provider) {
+        self.configure(|config| {
+            let known = config["identityProviders"].as_array_mut().expect("a list");
+            known.push(json!({"issuer": idp.issuer, "certificateAuthority": idp.ca_file}));
+        });
+        let file = self.dir.join(BROWSER_CAS);
+        let bundle = fs::read_to_string(&file).expect("the browser has one") + &idp.ca;
+        write_atomically(&file, &bundle);
+    }
+
+    /// Which account this person logs in with from now on.
+    pub fn log_in_as(&self, user: &str) {
+        write_atomically(&self.dir.join(BROWSER_USER), user);
+    }
+
     /// The exec stanza that every test and the demo use: one user entry for every cluster.
     pub fn exec_stanza() -> Value {
         json!({
@@ -156,29 +172,10 @@ impl Machine {
 
     /// Writes the kubeconfig; the first context is the current one.
     pub fn kubeconfig(&self, contexts: &[Context<'_>]) {
-        let clusters: Vec<_> = contexts
+        let clusters = contexts
             .iter()
-            .map(|context| {
-                let extension = json!({
-                    "issuer": context.issuer.url,
-                    "certificateAuthorityData": base64(&context.issuer.serving_ca),
-                });
-                json!({"name": context.name, "cluster": {
-                    "server": context.cluster.url,
-                    "certificate-authority-data": base64(&context.cluster.ca),
-                    "extensions": [{"name": "client.authentication.k8s.io/exec", "extension": extension}],
-                }})
-            })
-            .collect();
-        let names: Vec<_> = contexts
-            .iter()
-            .map(|context| json!({"name": context.name, "context": {"cluster": context.name, "user": "gatepass"}}))
-            .collect();
-        self.write_kubeconfig(&json!({
-            "apiVersion": "v1", "kind": "Config", "current-context": contexts[0].name,
-            "clusters": clusters, "contexts": names,
-            "users": [{"name": "gatepass", "user": {"exec": Self::exec_stanza()}}],
-        }));
+            .map(|at| at.cluster.entry(at.name, &at.issuer.url, &at.issuer.serving_ca));
+        self.write_kubeconfig(&kubeconfig(clusters.collect()));
     }
 
     /// Writes any kubeconfig.
@@ -270,8 +267,10 @@ impl Machine {
     /// The command that kubectl would run.
     pub fn get_credential_command(&self, issuer: &Issuer) -> Command {
         let config = json!({"issuer": issuer.url, "certificateAuthorityData": base64(&issuer.serving_ca)});
+        // Each stands for a kubectl of its own: the plugin tells the same process the same thing only once.
+        let number = self.runs.fetch_add(1, Ordering::SeqCst);
         let info = json!({
-            "apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential",
+            "apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "metadata": {"name": number.to_string()},
             "spec": {"interactive": true, "cluster": {"server": "https://localhost", "config": config}},
         });
         let mut command = self.command("kubectl-gatepass");
@@ -330,12 +329,36 @@ impl Machine {
             .collect()
     }
 
+    /// The sessions in this person's keyring, as the plugin wrote them.
+    pub fn kept_sessions(&self) -> Vec<Value> {
+        let secrets = self.keyring_secrets().into_iter();
+        secrets
+            .filter_map(|secret| serde_json::from_str::<Value>(&secret).ok())
+            .filter(|kept| kept.get("loginToken").is_some())
+            .collect()
+    }
+
     /// Directories of the keyring itself.
     pub fn keyring_places(&self) -> Vec<PathBuf> {
         ["XDG_DATA_HOME", "XDG_RUNTIME_DIR"]
             .iter()
             .map(|name| PathBuf::from(&self.environment[*name]))
             .collect()
+    }
+
+    /// How many credentials this person's plugin can find in the kernel's user keyring.
+    pub fn kernel_credentials(&self) -> usize {
+        let linked = command_output(self.command("keyctl").args(["rlist", "@u"]));
+        let linked = String::from_utf8_lossy(&linked.stdout).into_owned();
+        let linked: Vec<u32> = linked
+            .split_ascii_whitespace()
+            .filter_map(|id| id.parse().ok())
+            .collect();
+        // A key that was unlinked stays listed until the kernel collects it.
+        let ours = self.kernel_keys().into_iter();
+        ours.filter_map(|(id, _)| u32::from_str_radix(id.strip_prefix("0x")?, 16).ok())
+            .filter(|id| linked.contains(id))
+            .count()
     }
 
     /// The plugin's entries for this person in the kernel's user keyring: id and description.
@@ -402,6 +425,19 @@ impl Run {
         serde_json::from_str(&self.stdout)
             .unwrap_or_else(|error| panic!("no JSON ({error}) in {:?}", self.stdout))
     }
+}
+
+/// A kubeconfig with one user entry for all these clusters; the first is the current one.
+pub fn kubeconfig(clusters: Vec<Value>) -> Value {
+    let names = clusters.iter().map(|cluster| &cluster["name"]);
+    let contexts: Vec<_> = names
+        .map(|name| json!({"name": name, "context": {"cluster": name, "user": "gatepass"}}))
+        .collect();
+    json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": contexts[0]["name"],
+        "clusters": clusters, "contexts": contexts,
+        "users": [{"name": "gatepass", "user": {"exec": Machine::exec_stanza()}}],
+    })
 }
 
 /// The groups of a `userInfo`, without Gatepass's marker.

@@ -9,8 +9,14 @@ use std::path::{Path, PathBuf};
 pub enum Part {
     /// etcd, kube-apiserver and kubectl.
     ControlPlane,
+    /// kube-controller-manager, which not every collection of a control plane holds.
+    Controllers,
+    /// What confines a program as a container runtime does: root, and Debian's util-linux and coreutils.
+    Confinement,
     /// Node with the packages of the identity provider and the browser driver.
     IdentityProvider,
+    /// nanoidp, an identity provider of other habits.
+    SecondIdentityProvider,
     /// gnome-keyring, D-Bus, secret-tool and keyctl.
     Keyring,
     /// Debian's Chromium.
@@ -64,6 +70,11 @@ pub fn control_plane(program: &str) -> PathBuf {
 /// The directory whose `node_modules` holds the identity provider's packages.
 pub fn node_modules() -> PathBuf {
     root().join("target/idp")
+}
+
+/// The Python that has the second identity provider's packages.
+pub fn nanoidp_python() -> PathBuf {
+    root().join("target/nanoidp/bin/python3")
 }
 
 /// One of our own binaries: those that GATEPASS_BIN names, as `make demo` and `make bench` do with the shipped ones, else
@@ -120,10 +131,22 @@ impl Part {
                 .iter()
                 .find(|path| !path.is_file())
                 .map(|path| format!("{} is missing", path.display())),
+            Self::Controllers => {
+                let path = control_plane("kube-controller-manager");
+                (!path.is_file()).then(|| format!("{} is missing", path.display()))
+            }
+            Self::Confinement => programs(&["unshare", "setpriv", "chroot", "mount", "ldd"]).or_else(|| {
+                (!is_root()).then(|| "only root may confine a program as a node does".to_owned())
+            }),
             Self::IdentityProvider => programs(&["node", "python3"]).or_else(|| {
                 let dir = node_modules().join("node_modules/oidc-provider");
                 (!dir.is_dir()).then(|| format!("{} is missing", dir.display()))
             }),
+            Self::SecondIdentityProvider => {
+                // Copied there when all else was installed.
+                let mark = root().join("target/nanoidp/installed-from.txt");
+                (!mark.is_file()).then(|| format!("{} is missing", mark.display()))
+            }
             Self::Keyring => programs(&[
                 "gnome-keyring-daemon",
                 "dbus-daemon",
@@ -138,6 +161,12 @@ impl Part {
                 .then(|| "libfaketime is not installed".to_owned()),
         }
     }
+}
+
+/// Whether this process is root's: who owns its directory in /proc.
+fn is_root() -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    std::fs::metadata("/proc/self").is_ok_and(|me| me.uid() == 0)
 }
 
 /// What is not here of `parts`, in words.

@@ -86,6 +86,7 @@ fn provider(idp: PinnedIdp, names_itself: bool) -> Provider {
         idp,
         http: http::client(None).unwrap(),
         token_endpoint: "https://idp/token".into(),
+        revocation_endpoint: None,
         names_itself: metadata
             .additional_metadata()
             .authorization_response_iss_parameter_supported,
@@ -137,4 +138,27 @@ async fn an_authorization_asks_for_a_code_with_pkce_state_nonce_and_consent_for_
         assert_eq!(query.get(name), Some(&value), "{name}");
     }
     assert!(authorization.state.len() >= 22 && query["code_challenge"].len() == 43);
+}
+
+#[test]
+fn a_revocation_endpoint_that_no_token_may_be_sent_to_is_as_good_as_none() {
+    let usable = |endpoint| revoke::usable(Some(endpoint));
+    assert_eq!(
+        usable("https://idp/revoke").as_deref(),
+        Some("https://idp/revoke")
+    );
+    assert_eq!(
+        (
+            usable("http://idp/revoke"),
+            usable("not a URL"),
+            revoke::usable(None)
+        ),
+        (None, None, None)
+    );
+}
+
+#[tokio::test]
+async fn a_refresh_token_is_never_sent_without_tls() {
+    let refused = revoke(&idp(), None, "http://127.0.0.1:1/revoke", &Token::new("t".into())).await;
+    assert!(matches!(refused, Err(OidcError::Metadata { .. })), "{refused:?}");
 }

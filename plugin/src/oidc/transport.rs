@@ -1,8 +1,11 @@
 //! How openidconnect's requests are sent, and what their failures mean.
 
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::{
+    fmt::Display,
+    sync::atomic::{AtomicU16, Ordering},
+};
 
-use openidconnect::{RequestTokenError, core::CoreErrorResponseType};
+use openidconnect::{ErrorResponseType, RequestTokenError, StandardErrorResponse};
 
 use super::OidcError;
 use crate::{
@@ -14,15 +17,23 @@ use crate::{
 /// Sends openidconnect's requests and remembers the last status, which its errors do not tell.
 pub(super) struct Transport<'a> {
     http: &'a reqwest::Client,
+    asked: &'static str,
     status: AtomicU16,
 }
 
 impl<'a> Transport<'a> {
-    pub(super) fn new(http: &'a reqwest::Client) -> Self {
+    /// `asked` is what the requests ask, as messages name it: `for …` or `to …`.
+    pub(super) fn new(http: &'a reqwest::Client, asked: &'static str) -> Self {
         Self {
             http,
+            asked,
             status: AtomicU16::new(0),
         }
+    }
+
+    /// The last answer's status; 0 while there is none.
+    pub(super) fn status(&self) -> u16 {
+        self.status.load(Ordering::Relaxed)
     }
 
     pub(super) async fn send(
@@ -35,21 +46,18 @@ impl<'a> Transport<'a> {
     }
 }
 
-type TokenRequestError =
-    RequestTokenError<HttpError, openidconnect::StandardErrorResponse<CoreErrorResponseType>>;
-
-/// At the token endpoint any 4xx is a refusal, whatever its words; all else that is no answer is an outage.
-pub(super) fn token_request_error(
+/// At the token and revocation endpoints any 4xx is a refusal, whatever its words; all else that is no answer is an outage.
+pub(super) fn request_error<T: ErrorResponseType + AsRef<str> + Display>(
     idp: &PinnedIdp,
     transport: &Transport<'_>,
-    error: TokenRequestError,
+    error: RequestTokenError<HttpError, StandardErrorResponse<T>>,
 ) -> OidcError {
-    let status = transport.status.load(Ordering::Relaxed);
+    let (status, asked) = (transport.status(), transport.asked);
     match error {
         RequestTokenError::Request(error) => outage(idp, &error),
         _ if status >= 500 => OidcError::Outage {
             idp: idp.issuer.clone(),
-            problem: format!("answers {status} when asked for tokens"),
+            problem: format!("answers {status} when asked {asked}"),
         },
         RequestTokenError::ServerResponse(response) => {
             let description = response
@@ -69,7 +77,7 @@ pub(super) fn token_request_error(
         // The body may hold tokens: nothing of it is shown.
         RequestTokenError::Parse(..) | RequestTokenError::Other(_) => OidcError::Outage {
             idp: idp.issuer.clone(),
-            problem: format!("answers {status} with something that is no token response"),
+            problem: format!("answers {status} with something that is no answer when asked {asked}"),
         },
     }
 }

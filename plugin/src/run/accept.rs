@@ -116,12 +116,7 @@ impl Run<'_> {
 
     /// The CA of the identity provider: the configuration file's, else what `login --idp-ca` kept.
     pub(super) fn idp_ca(&self, accepted: &Accepted) -> Result<Option<String>, Error> {
-        let idp = &accepted.identity_provider;
-        let configured = self.settings.file.identity_provider(&idp.issuer);
-        match configured.and_then(|configured| configured.certificate_authority.clone()) {
-            Some(path) => Ok(Some(read_pem(path)?)),
-            None => Ok(idp.certificate_authority.clone()),
-        }
+        Ok(self.settings.idp_ca(&accepted.identity_provider)?)
     }
 
     /// Keeps an issuer's clock correction, for that issuer alone. A few seconds are not worth a write.

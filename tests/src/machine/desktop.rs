@@ -7,9 +7,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::idp::Idp;
+use crate::idp::Provider;
 use crate::parts::{asset, node_modules, variable};
-use crate::process::{Farewell, Leashed, append};
+use crate::process::{Farewell, Leashed, append, write_atomically};
 
 /// Which browser a person uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,8 +63,13 @@ pub(super) fn start_keyring(dir: &Path) -> (Leashed, BTreeMap<String, String>) {
     (keyring, environment)
 }
 
+/// The file with the account that is typed into login pages.
+pub(super) const BROWSER_USER: &str = "browser.user";
+/// The file with the authorities that the browser trusts.
+pub(super) const BROWSER_CAS: &str = "browser.ca";
+
 /// Writes `bin/browser`, which notes each URL and opens it in the chosen browser.
-pub(super) fn write_browser(dir: &Path, user: &str, idp: &Idp, browser: Browser) {
+pub(super) fn write_browser(dir: &Path, user: &str, idp: &Provider, browser: Browser) {
     let path = variable("PATH").unwrap_or_default();
     let open = match browser {
         Browser::Fast => format!("python3 {}", quote_path(&asset("idp/browser-http.py"))),
@@ -72,15 +77,17 @@ pub(super) fn write_browser(dir: &Path, user: &str, idp: &Idp, browser: Browser)
         Browser::Denying => format!("python3 {} --deny", quote_path(&asset("idp/browser-http.py"))),
     };
     let script = format!(
-        "#!/bin/sh\nprintf '%s\\n' \"$*\" >> {log}\nPATH={path} IDP_USER={user} IDP_CA={ca} IDP_SPKI={pin} IDP_MODULES={modules} \\\n  exec {open} \"$@\" >> {out} 2>&1\n",
+        "#!/bin/sh\nprintf '%s\\n' \"$*\" >> {log}\nPATH={path} IDP_USER=$(cat {user}) IDP_CA={ca} IDP_SPKI={pin} IDP_MODULES={modules} \\\n  exec {open} \"$@\" >> {out} 2>&1\n",
         log = quote_path(&dir.join("browser.log")),
         path = quote(&path.to_string_lossy()),
-        user = quote(user),
-        ca = quote_path(&idp.ca_file),
+        user = quote_path(&dir.join(BROWSER_USER)),
+        ca = quote_path(&dir.join(BROWSER_CAS)),
         pin = quote_path(&idp.pin_file),
         modules = quote_path(&node_modules()),
         out = quote_path(&dir.join("browser.out")),
     );
+    write_atomically(&dir.join(BROWSER_USER), user);
+    write_atomically(&dir.join(BROWSER_CAS), &idp.ca);
     let path = dir.join("bin/browser");
     fs::write(&path, script).expect("the scratch directory is writable");
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("our own file");
