@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -110,11 +111,22 @@ fn sighup_reloads_at_once_and_health_says_what_came_of_it() {
     let config = init(dir.path());
     let mut serve = program(&["serve", "--config", &config]);
     let mut child = serve.stderr(Stdio::piped()).spawn().unwrap();
-    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-    let mut until = |message: &str| -> Value {
-        let mut logged = || -> Value { serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap() };
+    let (send, lines) = std::sync::mpsc::channel();
+    let stderr = BufReader::new(child.stderr.take().unwrap());
+    std::thread::spawn(move || {
+        stderr
+            .lines()
+            .map_while(Result::ok)
+            .try_for_each(|line| send.send(line))
+    });
+    let pid = child.id().to_string();
+    let until = |message: &str| -> Value {
         loop {
-            let line = logged();
+            let Ok(line) = lines.recv_timeout(Duration::from_secs(20)) else {
+                drop(Command::new("kill").args(["-KILL", &pid]).status());
+                panic!("no line says {message:?}");
+            };
+            let line: Value = serde_json::from_str(&line).unwrap();
             if line["message"].as_str().unwrap().starts_with(message) {
                 return line;
             }

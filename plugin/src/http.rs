@@ -44,9 +44,14 @@ impl HttpError {
         while let Some(error) = source {
             if let Some(error) = error.downcast_ref::<io::Error>() {
                 use io::ErrorKind::{
-                    BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, NotConnected,
+                    BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, NotConnected, Other,
                     UnexpectedEof,
                 };
+                // The TLS connector hands the network's error on inside another, whose `source` leaves it out.
+                if let (Other, Some(inner)) = (error.kind(), error.get_ref()) {
+                    source = Some(inner);
+                    continue;
+                }
                 return matches!(
                     error.kind(),
                     BrokenPipe
@@ -129,4 +134,41 @@ pub async fn send(
         answer = answer.header(name, value);
     }
     Ok(answer.body(read(response).await?)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Shutdown, TcpListener};
+
+    use super::*;
+
+    /// What `get` says of a server that does `answer` with its first connection.
+    async fn error_of(answer: impl FnOnce(std::net::TcpStream) + Send + 'static) -> HttpError {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let server = std::thread::spawn(move || answer(listener.accept().unwrap().0));
+        let request = client(None).unwrap().get(format!("https://127.0.0.1:{port}/"));
+        let error = request.send().await.unwrap_err().into();
+        server.join().unwrap();
+        error
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_hangs_up_may_be_back_and_one_that_speaks_no_tls_stays_what_it_is() {
+        let gone = error_of(|stream| {
+            // Read first: unread bytes would turn the end into a reset, which is another case.
+            io::Read::read(&mut &stream, &mut [0; 4096]).unwrap();
+            stream.shutdown(Shutdown::Both).unwrap();
+        });
+        let gone = gone.await;
+        assert!(gone.may_pass(), "{gone}");
+        let reset = error_of(drop).await;
+        assert!(reset.may_pass(), "{reset}");
+        let plain = error_of(|stream| {
+            io::Read::read(&mut &stream, &mut [0; 4096]).unwrap();
+            io::Write::write_all(&mut &stream, b"HTTP/1.1 400 Bad Request\r\n\r\n").unwrap();
+        });
+        let plain = plain.await;
+        assert!(!plain.may_pass(), "{plain}");
+    }
 }
