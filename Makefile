@@ -5,11 +5,15 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint advisories bench release clean
+.PHONY: help demo playground test lint advisories bench release image clean
 
 host := $(shell rustc -vV | sed -n 's/^host: //p')
 dist := target/dist
 deny := target/tools/bin/cargo-deny
+version := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
+# What `make image` makes, and the authorities that the issuer in it trusts for identity providers.
+IMAGE ?= gatepass-issuer:$(version)
+CA_BUNDLE ?= /etc/ssl/certs/ca-certificates.crt
 
 help: ## list what there is to do
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 18
@@ -20,6 +24,13 @@ demo: ## log in at a real identity provider and use the certificate at a real AP
 	cargo build --locked --workspace --bin demo
 	wait $$setup
 	GATEPASS_BIN=$(dist) exec target/debug/demo
+
+playground: ## the demo's parts left running for you and your browser, until Ctrl-C
+	@tests/setup & setup=$$!
+	$(MAKE) release
+	cargo build --locked --workspace --bin playground
+	wait $$setup
+	GATEPASS_BIN=$(dist) exec target/debug/playground
 
 test: ## everything, on real parts; installs and builds what it needs
 	@tests/setup & setup=$$!
@@ -57,6 +68,23 @@ release: ## both binaries as shipped, static, in target/dist
 	cargo build --locked --profile plugin --target $(host) -p kubectl-gatepass
 	mkdir -p $(dist)
 	cp target/$(host)/release/gatepass-issuer target/$(host)/plugin/kubectl-gatepass $(dist)/
+
+image: release ## a container image of the issuer by podman, buildah or docker: IMAGE=name:tag
+	@test -s $(CA_BUNDLE) || { echo "No authorities in $(CA_BUNDLE): install ca-certificates, or name another file with CA_BUNDLE=" >&2; exit 1; }
+	rm -rf target/image
+	mkdir -p target/image
+	install -m 0755 $(dist)/gatepass-issuer target/image/
+	install -m 0644 $(CA_BUNDLE) target/image/ca-certificates.crt
+	for tool in podman buildah docker; do
+	  # Not only installed: a docker without its daemon builds nothing.
+	  if $$tool info >/dev/null 2>&1; then
+	    $$tool build --tag $(IMAGE) --file deploy/Containerfile target/image
+	    echo "$(IMAGE) is in the store of $$tool; push it to where your cluster pulls from"
+	    exit
+	  fi
+	done
+	echo "None of podman, buildah and docker works here. Install one; the image is deploy/Containerfile over target/image" >&2
+	exit 1
 
 clean: ## remove target/, with the control plane that took six minutes to build
 	rm -rf target

@@ -6,7 +6,7 @@
 mod error;
 mod file;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use gatepass_api::{Binding, ClusterInfo, Flow, IdentityProvider};
 use serde::{Deserialize, Serialize};
@@ -42,6 +42,10 @@ pub struct Accepted {
     /// The issuer's clock minus ours when they last spoke. Used for this issuer alone.
     #[serde(default)]
     pub clock_offset_seconds: i64,
+    /// By profile, the login that this issuer refused as soon as it was made. It may be shown again, because refusals end;
+    /// nobody is asked to log in once more because of one.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub spent: BTreeMap<String, String>,
 }
 
 impl Accepted {
@@ -154,6 +158,7 @@ pub fn proposal(
         },
         profiles: BTreeSet::new(),
         clock_offset_seconds: 0,
+        spent: BTreeMap::new(),
     })
 }
 

@@ -1,5 +1,7 @@
 //! A credential: a certificate and its key, kept for minutes and given to kubectl.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime};
 use zeroize::Zeroizing;
@@ -33,6 +35,10 @@ pub struct Credential {
     pub session: String,
     /// End of the session, RFC 3339.
     pub session_end: String,
+    /// Digests of the CAs of the API server that it was obtained for, and those that its predecessors were; empty where
+    /// nobody said.
+    #[serde(default)]
+    clusters: BTreeSet<String>,
 }
 
 const VERSION: u8 = 1;
@@ -108,7 +114,25 @@ impl Credential {
             groups: issued.groups,
             session: issued.session,
             session_end: issued.session_end,
+            clusters: BTreeSet::new(),
         }
+    }
+
+    /// The same credential, obtained for an API server of that CA in place of `before`.
+    pub fn obtained_for(mut self, cluster_ca: Option<&str>, before: Option<&Self>) -> Self {
+        self.clusters.extend(
+            before
+                .into_iter()
+                .flat_map(|before| before.clusters.iter().cloned()),
+        );
+        self.clusters.extend(cluster_ca.map(str::to_owned));
+        self
+    }
+
+    /// Whether it may be for the API server with that CA. One that was built anew has another, and trusts other
+    /// certificates, too. A second name of the same API server costs one renewal, since [`Self::obtained_for`] adds up.
+    pub fn fits(&self, cluster_ca: Option<&str>) -> bool {
+        cluster_ca.is_none_or(|ca| self.clusters.is_empty() || self.clusters.contains(ca))
     }
 
     /// Reads what the keyring kept; `None` for what this version cannot use.
@@ -208,6 +232,17 @@ mod tests {
             assert_eq!(after(&credential, 590), Use::Renew);
             assert_eq!(after(&credential, 591), Use::Discard);
         }
+    }
+
+    #[test]
+    fn a_credential_fits_the_clusters_that_it_and_its_predecessors_were_obtained_for() {
+        let typed = credential(0, 0);
+        assert!(typed.fits(Some("a")) && typed.fits(None), "nobody said for whom");
+        let first = typed.obtained_for(Some("a"), None);
+        assert!(first.fits(Some("a")) && first.fits(None) && !first.fits(Some("b")));
+        let second = credential(0, 0).obtained_for(Some("b"), Some(&first));
+        assert!(second.fits(Some("a")) && second.fits(Some("b")) && !second.fits(Some("c")));
+        assert!(Credential::read(&second.write()).unwrap().fits(Some("b")));
     }
 
     #[test]

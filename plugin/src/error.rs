@@ -5,6 +5,7 @@ use std::io;
 use crate::{
     accepted::AcceptError,
     advice,
+    escape::Escaped,
     exec_credential::ExecInfoError,
     issuer_client::IssuerError,
     keys::KeyError,
@@ -62,14 +63,17 @@ pub enum Error {
         /// How long we waited.
         seconds: u64,
     },
-    /// A login failed a moment ago: kubectl tries five times, and nobody wants five browser tabs.
-    #[error("{message} (a moment ago; nobody was asked again)")]
-    LoginFailedBefore {
+    /// It failed a moment ago, for another program: nobody wants another browser tab, or the same wait again.
+    #[error("{message} (a moment ago, for another command; nothing was tried again)")]
+    FailedBefore {
         /// What failed then.
         message: String,
         /// What to do next.
         hint: Option<String>,
     },
+    /// kubectl runs this program several times for one command, and has been told why there is no credential.
+    #[error("there is no credential, for the reason given a moment ago")]
+    ToldBefore,
     /// The login went well, and the issuer refuses all the same.
     #[error("the login succeeded, and the issuer still refuses: {0}")]
     LoginOfNoUse(String),
@@ -118,7 +122,14 @@ impl Error {
         match self {
             Self::Settings(error) => error.hint(),
             Self::Accept(error) => error.hint(),
-            Self::Issuer(IssuerError::Refused(refusal)) => Some(advice::of(&refusal.problem.code).1.into()),
+            Self::Issuer(IssuerError::Refused(refusal)) => Some(match refusal.login_after() {
+                Some(after) => format!(
+                    "{}; a login after {} helps: kubectl-gatepass login",
+                    advice::of(&refusal.problem.code).1,
+                    Escaped(after)
+                ),
+                None => advice::of(&refusal.problem.code).1.into(),
+            }),
             Self::Issuer(IssuerError::Outage { .. }) => {
                 Some("try again in a minute; what this machine keeps is untouched".into())
             }
@@ -137,8 +148,12 @@ impl Error {
             Self::LoginRequired { issuer, profile, .. } => {
                 Some(format!("type: kubectl-gatepass login {issuer} --profile {profile}"))
             }
-            Self::LoginFailedBefore { hint, .. } => hint.clone(),
-            Self::LoginOfNoUse(_) => Some("ask whoever runs the issuer; another login would end the same way".into()),
+            Self::FailedBefore { hint, .. } => hint.clone(),
+            Self::LoginOfNoUse(_) => Some(
+                "ask whoever runs the issuer, for another login now would end the same way; when it is mended, type: \
+                 kubectl-gatepass login"
+                    .into(),
+            ),
             Self::NotForKubectl(_) => {
                 Some("correct `args` in the kubeconfig to [get-credential], or type the command yourself".into())
             }
@@ -154,7 +169,7 @@ impl Error {
                 Some("name one: kubectl-gatepass logout <issuer URL> [--profile NAME], or use --all".into())
             }
             Self::ExecInfo(_) | Self::Issuer(IssuerError::Key(_)) | Self::Paths(_) | Self::Key(_) | Self::Output(_)
-            | Self::Runtime(_) => None,
+            | Self::Runtime(_) | Self::ToldBefore => None,
         }
     }
 

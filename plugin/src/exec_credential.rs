@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
+use crate::keys::sha256_base64url;
+
 /// API versions of `client.authentication.k8s.io` that kubectl 1.22 and later speak.
 const VERSIONS: [&str; 2] = [
     "client.authentication.k8s.io/v1",
@@ -21,6 +23,8 @@ pub struct ExecInfo {
     api_version: &'static str,
     /// Whether a person is at the terminal. `interactiveMode: Never` looks the same as no terminal.
     pub interactive: bool,
+    /// A digest of the API server's CA, where `provideClusterInfo` hands it over.
+    pub cluster_ca: Option<String>,
     /// The cluster's extension `client.authentication.k8s.io/exec`, where `provideClusterInfo` hands it over.
     pub extension: Option<Value>,
 }
@@ -48,12 +52,15 @@ struct Input {
 struct Spec {
     #[serde(default)]
     interactive: bool,
-    // The rest of `cluster` is left unread: its CA and insecure-skip-tls-verify are about the API server.
+    // The rest of `cluster` is left unread: insecure-skip-tls-verify is about the API server, and so is its CA, which
+    // only tells one API server from another here and is trusted for nothing.
     cluster: Option<Cluster>,
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
 struct Cluster {
+    certificate_authority_data: Option<String>,
     config: Option<Value>,
 }
 
@@ -64,6 +71,7 @@ impl ExecInfo {
             return Ok(Self {
                 api_version: VERSIONS[0],
                 interactive: is_terminal,
+                cluster_ca: None,
                 extension: None,
             });
         };
@@ -71,14 +79,14 @@ impl ExecInfo {
         let Some(api_version) = VERSIONS.into_iter().find(|version| *version == input.api_version) else {
             return Err(ExecInfoError::Version(input.api_version));
         };
-        let extension = input
-            .spec
-            .cluster
-            .and_then(|cluster| cluster.config)
-            .filter(|config| !config.is_null());
+        let (ca, config) = input.spec.cluster.map_or((None, None), |cluster| {
+            (cluster.certificate_authority_data, cluster.config)
+        });
+        let extension = config.filter(|config| !config.is_null());
         Ok(Self {
             api_version,
             interactive: input.spec.interactive,
+            cluster_ca: ca.map(|ca| sha256_base64url(ca.as_bytes())),
             extension,
         })
     }

@@ -6,6 +6,7 @@
 use std::io::{self, IsTerminal as _, Write};
 
 use crate::{
+    caller::Caller,
     cli::Target,
     clock::Clock,
     credential::{Credential, Use},
@@ -20,12 +21,41 @@ use crate::{
 };
 
 /// Prints a credential on `out`.
+///
+/// A failure is told to one kubectl once, and what led to it is not tried again for the same command.
 pub fn get_credential(
     target: &Target,
     env: &Environment,
     paths: &Paths,
     clock: &dyn Clock,
     out: &mut impl Write,
+) -> Result<(), Error> {
+    let exec_info = env.var("KUBERNETES_EXEC_INFO");
+    let caller = exec_info.zip(parent()).map(|(info, parent)| {
+        let question = format!("{target:?}\0{info}");
+        Caller::new(&paths.lock_dir(), parent, &question)
+    });
+    let was_told = || caller.as_ref().is_some_and(|caller| caller.was_told(clock.now()));
+    let outcome = try_once(target, env, paths, clock, out, &was_told);
+    match (&outcome, &caller) {
+        (Err(Error::ToldBefore), _) => outcome,
+        // What is found out before the caller is asked about, such as a fault in the settings.
+        (Err(_), Some(caller)) if caller.was_told(clock.now()) => Err(Error::ToldBefore),
+        (Err(_), Some(caller)) => {
+            caller.tell(clock.now());
+            outcome
+        }
+        _ => outcome,
+    }
+}
+
+fn try_once(
+    target: &Target,
+    env: &Environment,
+    paths: &Paths,
+    clock: &dyn Clock,
+    out: &mut impl Write,
+    was_told: &dyn Fn() -> bool,
 ) -> Result<(), Error> {
     let info = ExecInfo::parse(env.var("KUBERNETES_EXEC_INFO"), io::stdin().is_terminal())?;
     let file = ConfigFile::read(&paths.config_file())?;
@@ -47,9 +77,17 @@ pub fn get_credential(
         }
     };
     tracing::debug!(%issuer, profile = settings.profile, interactive = info.interactive, kept = kept.is_some(), "get-credential");
-    let credential = match (kept.as_ref().map(|kept| kept.judge(clock.now())), kept) {
+    let cluster_ca = info.cluster_ca.as_deref();
+    let judged = kept.as_ref().map(|kept| match kept.judge(clock.now()) {
+        Use::Serve if !kept.fits(cluster_ca) => Use::Renew,
+        judged => judged,
+    });
+    let credential = match (judged, kept) {
         (Some(Use::Serve), Some(kept)) => kept,
         (judged, kept) => {
+            if was_told() {
+                return Err(Error::ToldBefore);
+            }
             let ui = Terminal {
                 interactive: info.interactive,
             };
@@ -59,6 +97,7 @@ pub fn get_credential(
                 store: &store,
                 clock,
                 ui: &ui,
+                cluster_ca,
             };
             let kept = kept.filter(|_| judged == Some(Use::Renew));
             runtime()?.block_on(run.credential(kept))?
@@ -71,4 +110,12 @@ pub fn get_credential(
         credential.expires(),
     )
     .map_err(Error::Output)
+}
+
+/// The process that asks: kubectl, Helm, k9s.
+fn parent() -> Option<u32> {
+    #[cfg(unix)]
+    return Some(std::os::unix::process::parent_id());
+    #[cfg(not(unix))]
+    None
 }

@@ -1,14 +1,16 @@
 //! The HTTP client: TLS by aws-lc-rs, https only, no redirect followed, bounded in time and size.
 
-use std::time::Duration;
+use std::{error::Error as _, io, time::Duration};
 
 use openidconnect::http;
 use reqwest::{Certificate, Client, Response, redirect};
 
 /// Largest answer that is read. A key set or a token response is far below.
 const LARGEST: usize = 1024 * 1024;
-const CONNECT: Duration = Duration::from_secs(10);
-const WHOLE: Duration = Duration::from_secs(30);
+/// Longest wait for a connection, TLS included.
+const CONNECT: Duration = Duration::from_secs(5);
+/// Longest wait for a whole answer.
+const WHOLE: Duration = Duration::from_secs(20);
 
 /// A request that got no usable answer.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +30,42 @@ pub enum HttpError {
     /// The answer cannot be represented.
     #[error("the answer is not valid HTTP: {0}")]
     Invalid(#[from] http::Error),
+}
+
+impl HttpError {
+    /// Whether the peer was just not there: it restarts, or closed a connection before it answered. Who lets us wait for
+    /// nothing would do so again, and what TLS refuses stays refused.
+    pub fn may_pass(&self) -> bool {
+        let Self::Request(error) = self else { return false };
+        if error.is_timeout() {
+            return false;
+        }
+        let mut source = error.source();
+        while let Some(error) = source {
+            if let Some(error) = error.downcast_ref::<io::Error>() {
+                use io::ErrorKind::{
+                    BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, NotConnected,
+                    UnexpectedEof,
+                };
+                return matches!(
+                    error.kind(),
+                    BrokenPipe
+                        | ConnectionAborted
+                        | ConnectionRefused
+                        | ConnectionReset
+                        | NotConnected
+                        | UnexpectedEof
+                );
+            }
+            if let Some(error) = error.downcast_ref::<hyper::Error>()
+                && (error.is_incomplete_message() || error.is_canceled() || error.is_closed())
+            {
+                return true;
+            }
+            source = error.source();
+        }
+        false
+    }
 }
 
 /// The innermost reason, which says more to people than reqwest's outer sentence, and never the URL's query.

@@ -6,6 +6,8 @@ use gatepass_api::{
     CertificateRequest, CertificateResponse, ClusterInfo, Code, PROOF_HEADER, Problem, ProofClaims, Salt,
     path,
 };
+use std::time::{Duration as StdDuration, Instant};
+
 use reqwest::{Client, Response, header};
 use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
 
@@ -16,6 +18,16 @@ use crate::{
     keys::{KeyError, SessionKey, random, sha256_base64url},
     settings::IssuerUrl,
 };
+
+/// Pauses between the tries of one request. An issuer that restarts is back, or another replica answers, in that time;
+/// asking twice is safe, because a second certificate is for another key and gains nobody anything.
+const PAUSES: [StdDuration; 3] = [
+    StdDuration::from_millis(100),
+    StdDuration::from_millis(400),
+    StdDuration::from_millis(1200),
+];
+/// After so long no further try is begun: somebody waits.
+const PATIENCE: StdDuration = StdDuration::from_secs(10);
 
 /// Clocks that differ by more are no clocks.
 pub const LARGEST_OFFSET: Duration = Duration::days(366);
@@ -72,6 +84,14 @@ pub struct Refusal {
     pub offset: Option<Duration>,
 }
 
+impl Refusal {
+    /// When a login begins to help against a revocation; RFC 3339, as it came.
+    pub fn login_after(&self) -> Option<&str> {
+        let revoked = self.problem.code == Code::Revoked;
+        self.problem.login_after.as_deref().filter(|_| revoked)
+    }
+}
+
 fn refusal(Refusal { problem, .. }: &Refusal) -> String {
     let (sentence, _) = crate::advice::of(&problem.code);
     format!(
@@ -120,6 +140,33 @@ impl<'a> IssuerClient<'a> {
 
     /// Asks which cluster this is; also says how far the issuer's clock is ahead of ours.
     pub async fn cluster(&self) -> Result<(ClusterInfo, Duration), IssuerError> {
+        self.patiently(async || self.ask_cluster().await).await
+    }
+
+    /// Asks for a certificate.
+    pub async fn certificate(&self, ask: &Ask<'_>) -> Result<(CertificateResponse, Duration), IssuerError> {
+        // Each try has a proof of its own, with its own time.
+        self.patiently(async || self.ask_certificate(ask).await).await
+    }
+
+    /// Tries again where the issuer, or what stands before it, is away for a moment.
+    async fn patiently<T>(&self, once: impl AsyncFn() -> Result<T, IssuerError>) -> Result<T, IssuerError> {
+        let begin = Instant::now();
+        for pause in PAUSES {
+            match once().await {
+                Err(error) if error.may_pass() && begin.elapsed() < PATIENCE => {
+                    tracing::info!(%error, "asking the issuer again in a moment");
+                    // Fifty programs that lost the same issuer do not come back at the same instant.
+                    let jitter = u32::from(random::<1>(&SystemRandom::new())?[0]);
+                    tokio::time::sleep(pause + pause * jitter / 510).await;
+                }
+                answer => return answer,
+            }
+        }
+        once().await
+    }
+
+    async fn ask_cluster(&self) -> Result<(ClusterInfo, Duration), IssuerError> {
         let request = self.http.get(format!("{}{}", self.url, path::CLUSTER));
         let response = request
             .send()
@@ -143,8 +190,7 @@ impl<'a> IssuerClient<'a> {
         Ok((info, offset))
     }
 
-    /// Asks for a certificate.
-    pub async fn certificate(&self, ask: &Ask<'_>) -> Result<(CertificateResponse, Duration), IssuerError> {
+    async fn ask_certificate(&self, ask: &Ask<'_>) -> Result<(CertificateResponse, Duration), IssuerError> {
         let body = serde_json::to_vec(ask.request).map_err(|error| self.nonsense(error.to_string()))?;
         let htu = format!("{}{}", self.url, path::CERTIFICATES);
         let claims = ProofClaims {
@@ -226,6 +272,16 @@ impl<'a> IssuerClient<'a> {
 }
 
 impl IssuerError {
+    /// Whether asking again in a moment may help.
+    fn may_pass(&self) -> bool {
+        match self {
+            Self::Unreachable { source, .. } => source.may_pass(),
+            Self::Outage { .. } => true,
+            Self::Refused(refusal) => refusal.problem.code.status() >= 500,
+            Self::Nonsense { .. } | Self::OtherUrl { .. } | Self::Key(_) => false,
+        }
+    }
+
     /// The code of a refusal.
     pub fn code(&self) -> Option<&Code> {
         match self {

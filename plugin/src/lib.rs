@@ -13,6 +13,7 @@
 
 pub mod accepted;
 pub mod advice;
+pub mod caller;
 pub mod certificate;
 pub mod cli;
 pub mod clock;
@@ -78,6 +79,7 @@ pub fn run(cli: Cli, env: &Environment, clock: &dyn Clock, out: &mut impl Write)
                 store: &store,
                 clock,
                 ui: &ui,
+                cluster_ca: None,
             };
             let credential = runtime()?.block_on(run.login(&typed))?;
             ui.say(&format!(

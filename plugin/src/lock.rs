@@ -1,4 +1,6 @@
-//! Two advisory locks of a session, so that fifty processes refresh it once and ask one person once.
+//! Advisory locks, so that fifty processes refresh a session once, ask one person once and get one certificate.
+//!
+//! Who takes several takes them in this order: `login`, `issue`, `refresh`.
 //!
 //! They are locks on empty files, which the kernel lets go when a process ends, however it ends. The files stay: deleting
 //! one while somebody waits for it would make two of it.
@@ -7,6 +9,7 @@ use std::{
     fs::{File, OpenOptions, TryLockError},
     io,
     path::PathBuf,
+    sync::mpsc,
     thread,
     time::Duration,
 };
@@ -23,8 +26,12 @@ use crate::{
 /// What a lock is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// Renewing the session; never held while a person is asked.
+    /// Refreshing the session at its identity provider, and changing what is kept of it; never held while a person or an
+    /// issuer is asked.
     Refresh,
+    /// Getting a certificate from one issuer. Not the session's lock: an issuer that does not answer must not keep the
+    /// clusters of others waiting.
+    Issue,
     /// Asking the person; the others wait for the result.
     Login,
 }
@@ -80,8 +87,8 @@ impl Locks {
     }
 
     /// Takes a lock if nobody holds it.
-    pub fn try_acquire(&self, session: &Entry<'_>, purpose: Purpose) -> Result<Option<Guard>, LockError> {
-        let (path, file) = self.open(session, purpose)?;
+    pub fn try_acquire(&self, entry: &Entry<'_>, purpose: Purpose) -> Result<Option<Guard>, LockError> {
+        let (path, file) = self.open(entry, purpose)?;
         match file.try_lock() {
             Ok(()) => Ok(Some(Guard(file))),
             Err(TryLockError::WouldBlock) => Ok(None),
@@ -92,14 +99,14 @@ impl Locks {
     /// Takes a lock as soon as it is free, waiting at most for `patience`.
     pub async fn acquire(
         &self,
-        session: &Entry<'_>,
+        entry: &Entry<'_>,
         purpose: Purpose,
         patience: Duration,
     ) -> Result<Guard, LockError> {
-        if let Some(guard) = self.try_acquire(session, purpose)? {
+        if let Some(guard) = self.try_acquire(entry, purpose)? {
             return Ok(guard);
         }
-        let (path, file) = self.open(session, purpose)?;
+        let (path, file) = self.open(entry, purpose)?;
         let (give, taken) = oneshot::channel();
         // Only a blocking call wakes up the moment the lock is free. It has a thread of its own, because a runtime waits
         // for its blocking tasks when it ends; after the deadline the guard is given to nobody, which unlocks it.
@@ -122,14 +129,15 @@ impl Locks {
         }
     }
 
-    fn open(&self, session: &Entry<'_>, purpose: Purpose) -> Result<(PathBuf, File), LockError> {
+    fn open(&self, entry: &Entry<'_>, purpose: Purpose) -> Result<(PathBuf, File), LockError> {
         create_private_dir(&self.dir)?;
         let purpose = match purpose {
             Purpose::Refresh => "refresh",
+            Purpose::Issue => "issue",
             Purpose::Login => "login",
         };
         // A digest, because names of files are shorter than URLs can be.
-        let name = HEXLOWER.encode(digest(&SHA256, session.key(&self.dir).as_bytes()).as_ref());
+        let name = HEXLOWER.encode(digest(&SHA256, entry.key(&self.dir).as_bytes()).as_ref());
         let path = self.dir.join(format!("{name}.{purpose}"));
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(false);
@@ -140,6 +148,19 @@ impl Locks {
             Err(source) => Err(LockError::Unusable { path, source }),
         }
     }
+}
+
+/// Locks a file that nobody holds for longer than a write takes; whoever holds it longer was stopped.
+pub(crate) fn lock_within(file: File, patience: Duration) -> io::Result<Guard> {
+    let (give, taken) = mpsc::sync_channel(0);
+    // As in `Locks::acquire`: after the deadline the guard is given to nobody.
+    let wait = move || drop(give.send(lock(file)));
+    thread::Builder::new().name("lock".into()).spawn(wait)?;
+    let late = |_| {
+        let reason = "another process has held the lock beside it for too long; see whether one hangs";
+        io::Error::new(io::ErrorKind::TimedOut, reason)
+    };
+    taken.recv_timeout(patience).map_err(late)?
 }
 
 fn lock(file: File) -> io::Result<Guard> {

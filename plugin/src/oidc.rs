@@ -200,6 +200,9 @@ impl Provider {
                     problem: format!("answers {status} when asked for its metadata"),
                 }
             }
+            openidconnect::DiscoveryError::Response(status, ..) if status.is_success() => {
+                metadata_error("it answers with something that is no metadata".into())
+            }
             openidconnect::DiscoveryError::Response(status, ..) => {
                 metadata_error(format!("it answers {status} when asked for its metadata"))
             }

@@ -1,8 +1,9 @@
 //! The use case: a credential for one cluster, from the cheapest source that has one.
 //!
 //! A kept credential is served by [`crate::get_credential`] before any of this starts. Here a session renews it
-//! (`renew`), and where there is none a person logs in (`login`). Two locks keep fifty programs from doing either
-//! twice: `refresh` is held while renewing and never while a person is asked, `login` by the one that asks.
+//! (`renew`), and where there is none a person logs in (`login`). Locks keep fifty programs from doing either twice:
+//! `issue` is held by the one that gets this cluster's certificate, `refresh` by the one that refreshes the session, which
+//! other clusters share, and `login` by the one that asks the person.
 
 mod accept;
 mod failure;
@@ -18,7 +19,7 @@ use crate::{
     clock::Clock,
     credential::{Credential, Use},
     error::Error,
-    lock::{Locks, Purpose},
+    lock::{Guard, Locks, Purpose},
     paths::Paths,
     prompt::Ui,
     session::Session,
@@ -26,10 +27,15 @@ use crate::{
     store::{Entry, Store, StoreError},
 };
 
+use failure::Attempt;
 pub use login::Typed;
 
-/// How long to wait for another program's renewal: five requests with their deadlines.
-const REFRESH_PATIENCE: Duration = Duration::from_secs(180);
+/// How long to wait for another program's refresh: one request and a few looks into the keyring.
+const REFRESH_PATIENCE: Duration = Duration::from_secs(45);
+
+/// How long to wait for another program that gets this cluster's certificate: a refresh, and two requests to the issuer
+/// with their further tries.
+const ISSUE_PATIENCE: Duration = Duration::from_secs(120);
 
 /// How long the requests of a login may take, beside the person.
 const REQUESTS_OF_A_LOGIN: Duration = Duration::from_secs(180);
@@ -54,6 +60,8 @@ pub struct Run<'a> {
     pub clock: &'a dyn Clock,
     /// The person.
     pub ui: &'a dyn Ui,
+    /// Digest of the CA of the API server that the credential is for, where kubectl says it.
+    pub cluster_ca: Option<&'a str>,
 }
 
 impl Run<'_> {
@@ -63,7 +71,7 @@ impl Run<'_> {
         if let Some(kept) = &kept
             && self
                 .locks()
-                .try_acquire(&self.session_entry(&accepted), Purpose::Refresh)?
+                .try_acquire(&self.credential_entry()?, Purpose::Issue)?
                 .is_none()
         {
             // Another program renews right now; what we have is good until it is done.
@@ -72,18 +80,20 @@ impl Run<'_> {
         let before = self.session_salt(&accepted);
         let why = match self.renew(&accepted).await {
             Ok(renew::Outcome::Renewed(credential)) => return Ok(*credential),
-            Ok(renew::Outcome::LoginNeeded(why)) => why,
-            Err(error) => return self.still_good(&accepted, kept, &error).ok_or(error),
+            Ok(renew::Outcome::LoginNeeded { why, .. }) => why,
+            Err(error) => return self.still_good(kept, &error).ok_or(error),
         };
-        let logged_in = match self.ui.interactive() {
-            true => self.log_in_once(&accepted, &why, before).await,
-            false => Err(Error::LoginRequired {
-                issuer: self.settings.issuer()?.clone(),
-                profile: self.settings.profile.clone(),
-                why,
-            }),
+        let required = Error::LoginRequired {
+            issuer: self.settings.issuer()?.clone(),
+            profile: self.settings.profile.clone(),
+            why: why.clone(),
         };
-        logged_in.or_else(|error| self.still_good(&accepted, kept, &error).ok_or(error))
+        // Nobody is interrupted while there is a credential to work with.
+        match self.still_good(kept, &required) {
+            Some(kept) => Ok(kept),
+            None if self.ui.interactive() => self.log_in_once(&accepted, &why, before).await,
+            None => Err(required),
+        }
     }
 
     /// One program asks the person; the others wait for what comes of it. `before` is the session that was of no use.
@@ -94,21 +104,9 @@ impl Run<'_> {
         before: Option<Salt>,
     ) -> Result<Credential, Error> {
         let started = self.clock.now();
-        let session = self.session_entry(accepted);
-        let locks = self.locks();
-        let _guard = match locks.try_acquire(&session, Purpose::Login)? {
-            Some(guard) => guard,
-            None => {
-                self.ui
-                    .say("kubectl-gatepass: waiting for the login that another command began");
-                let patience = self.settings.login_timeout() + REQUESTS_OF_A_LOGIN;
-                locks.acquire(&session, Purpose::Login, patience).await?
-            }
-        };
+        let _guard = self.login_lock(accepted).await?;
         // Somebody may have logged in since, for this cluster or for another that the session serves.
-        if let Some(credential) = self.load_credential()
-            && credential.judge(self.clock.now()) == Use::Serve
-        {
+        if let Some(credential) = self.load_servable() {
             return Ok(credential);
         }
         if self.session_salt(accepted) != before
@@ -117,15 +115,30 @@ impl Run<'_> {
             return Ok(*credential);
         }
         let issuer = self.settings.issuer()?;
-        if let Some(error) = self.failures(accepted).recent(issuer, started, self.clock.now()) {
-            return Err(error);
+        let recent = self
+            .failures(accepted)
+            .recent(Attempt::Login, issuer, started, self.clock.now());
+        match recent {
+            Some(error) => Err(error),
+            None => self.log_in(accepted, &Typed::default(), why).await,
         }
-        self.log_in(accepted, &Typed::default(), why).await
+    }
+
+    async fn login_lock(&self, accepted: &Accepted) -> Result<Guard, Error> {
+        let session = self.session_entry(accepted);
+        let locks = self.locks();
+        if let Some(guard) = locks.try_acquire(&session, Purpose::Login)? {
+            return Ok(guard);
+        }
+        self.ui
+            .say("kubectl-gatepass: waiting for the login that another command began");
+        let patience = self.settings.login_timeout() + REQUESTS_OF_A_LOGIN;
+        Ok(locks.acquire(&session, Purpose::Login, patience).await?)
     }
 
     /// A credential that still lives is better than an error, unless it was taken away: by a logout, by another login, or
     /// because access was revoked.
-    fn still_good(&self, accepted: &Accepted, kept: Option<Credential>, error: &Error) -> Option<Credential> {
+    fn still_good(&self, kept: Option<Credential>, error: &Error) -> Option<Credential> {
         let kept = kept.filter(|kept| kept.judge(self.clock.now()) != Use::Discard)?;
         let stored = self.load_credential()?;
         if stored.credential_id != kept.credential_id {
@@ -134,9 +147,10 @@ impl Run<'_> {
         // An outage must not delay every command of the credential's last minutes. Only who holds the lock may write.
         let lock = self
             .locks()
-            .try_acquire(&self.session_entry(accepted), Purpose::Refresh);
+            .try_acquire(&self.credential_entry().ok()?, Purpose::Issue);
         if matches!(lock, Ok(Some(_))) && self.load_credential()?.credential_id == kept.credential_id {
-            let _said_already = self.keep(&kept.clone().postponed(self.clock.now()));
+            let postponed = kept.clone().postponed(self.clock.now());
+            let _said_already = self.keep(&postponed.obtained_for(self.cluster_ca, None));
         }
         let left = kept.left(self.clock.now()).whole_seconds();
         self.ui.say(&format!(
@@ -194,6 +208,12 @@ impl Run<'_> {
     fn load_session(&self, accepted: &Accepted) -> Result<Option<Session>, StoreError> {
         let bytes = self.store.load(&self.session_entry(accepted))?;
         Ok(bytes.and_then(|bytes| Session::read(&bytes, self.clock.now())))
+    }
+
+    /// A credential that needs no renewal, which another program may just have obtained.
+    fn load_servable(&self) -> Option<Credential> {
+        self.load_credential()
+            .filter(|kept| kept.judge(self.clock.now()) == Use::Serve && kept.fits(self.cluster_ca))
     }
 
     fn load_credential(&self) -> Option<Credential> {

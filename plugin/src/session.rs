@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime};
 use zeroize::Zeroizing;
 
-use crate::keys::{KeyError, SessionKey};
+use crate::keys::{KeyError, SessionKey, sha256_base64url};
 
 /// What the keyring keeps of a session. All of it is secret.
 #[derive(Clone, Serialize, Deserialize)]
@@ -27,6 +27,9 @@ pub struct Session {
     refreshed: Option<IdToken>,
     /// `iat` of the login token, in Unix seconds.
     login_token_iat: i64,
+    /// Why it cannot be refreshed any more, escaped for people. The refresh token stays, so that a logout can revoke it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cannot_refresh: Option<String>,
     /// The refresh token, where the identity provider gave one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refresh_token: Option<Token>,
@@ -99,6 +102,7 @@ impl Session {
             login_token: login.token,
             login_token_iat: login.iat,
             refreshed: None,
+            cannot_refresh: None,
             refresh_token,
             token_endpoint,
             revocation_endpoint,
@@ -170,6 +174,21 @@ impl Session {
     /// Whether the latest ID token is so old that it should be refreshed. `now` is by the issuer's clock.
     pub fn wants_refresh(&self, now: OffsetDateTime, max_token_age: Duration) -> bool {
         self.age(now) >= max_token_age * REFRESH_AT
+    }
+
+    /// Whether this is the same login as `other`: each has a salt of its own.
+    pub fn is_same_login(&self, other: &Self) -> bool {
+        self.salt.0 == other.salt.0
+    }
+
+    /// Whether `other` holds the same ID token.
+    pub fn has_same_token(&self, other: &Self) -> bool {
+        self.id_token().expose() == other.id_token().expose()
+    }
+
+    /// Tells this login from others, and nothing else about it.
+    pub fn fingerprint(&self) -> String {
+        sha256_base64url(self.salt.0.as_bytes())
     }
 
     /// Whether the latest ID token is older than the issuer takes. `now` is by the issuer's clock.

@@ -23,11 +23,14 @@ const ctl = {
   ttl: { IdToken: 600, AccessToken: 300, RefreshToken: 86400, Session: 86400, Grant: 86400, Interaction: 600 },
   disabled: [],            // accounts that the IdP no longer knows
   latencyMs: {},           // {"/token": 3000, "*": 100}
-  fail: {},                // {"/token": 503 | "reset" | "hang"}
+  fail: {},                // {"/token": 503 | "reset" | "hang" | {"status": 200, "headers": {…}, "body": "<html>"}}
   failTimes: {},           // {"/token": 2}: fail that many times, then recover
   rotate: true,            // refresh-token rotation
   revocation: true,        // a revocation endpoint (RFC 7009), and its mention in the metadata
   jwtAccessTokens: false,  // access tokens are JWTs whose `aud` is the client id
+  patch: {},               // by route, members of its JSON answer to set (null removes): {"discovery": {"issuer": "https://x"}};
+                           // for tokens by grant type: {"token refresh_token": {"id_token": null}}
+  oneGrant: false,         // a login ends the grants of all earlier ones of that account, and with them their refresh tokens
   tamper: {},              // by grant type, what forge() changes: {"refresh_token": {"nonce": null}}
 };
 const assign = (changes) => {
@@ -66,6 +69,12 @@ class Store {
   async destroy(id) { store.delete(this.key(id)); }
   async revokeByGrantId(grantId) { for (const [k, e] of store) if (e.payload.grantId === grantId) store.delete(k); }
 }
+// Ends an account's grants, and with them its refresh tokens, but for the one to keep.
+async function endGrants(sub, keep) {
+  const ids = [...store.values()].filter((e) => e.model === 'Grant' && e.payload.accountId === sub && e.id !== keep).map((e) => e.id);
+  for (const id of ids) { await new Store('Grant').revokeByGrantId(id); await new Store('Grant').destroy(id); }
+  return ids.length;
+}
 // Every value this IdP ever issued that must not show anywhere: a test greps its whole run for them.
 const secrets = new Set();
 
@@ -82,6 +91,8 @@ const newKey = (kind) => {
 const kindOf = (jwk) => (jwk.kty === 'RSA' ? 'RSA' : jwk.crv);
 let keys = Object.keys(KINDS).map(newKey);
 
+const merge = (to, from) => { for (const [k, v] of Object.entries(from)) { if (v === null) delete to[k]; else to[k] = v; } };
+
 // Sign a copy of an ID token with other claims by the IdP's own key; null removes a claim. What a hostile or broken IdP, or a thief
 // with something the IdP really signed, could send:
 //   $hdr  header members to set (null removes)   $kind  sign with the published key of this kind
@@ -89,7 +100,6 @@ let keys = Object.keys(KINDS).map(newKey);
 //   $hmac HS256, the published key's PEM as the secret
 function forge(jwt, { $hdr = {}, $sig, $key, $kind, $hmac, ...claims }) {
   const [h, c] = jwt.split('.').slice(0, 2).map((s) => JSON.parse(Buffer.from(s, 'base64url')));
-  const merge = (to, from) => { for (const [k, v] of Object.entries(from)) { if (v === null) delete to[k]; else to[k] = v; } };
   let jwk = $kind ? keys.find((k) => kindOf(k) === $kind) : keys.find((k) => k.kid === h.kid);
   if ($kind) Object.assign(h, { kid: jwk.kid, alg: KINDS[$kind][0] });
   if ($key) jwk = newKey(kindOf(jwk));
@@ -176,10 +186,18 @@ function build() {
   });
   provider.use(async (ctx, next) => {
     await next();
-    if (ctx.oidc?.route !== 'token') return;
+    const route = ctx.oidc?.route;
+    const patch = ctl.patch[route === 'token' ? `token ${ctx.oidc.params?.grant_type}` : route];
+    if (patch && ctx.status === 200) {
+      const body = { ...ctx.body };
+      merge(body, patch);
+      ctx.body = body;
+    }
+    if (route !== 'token') return;
     count(`grant ${ctx.oidc.params?.grant_type}`);
     if (ctx.oidc.params?.code_verifier) secrets.add(ctx.oidc.params.code_verifier);
     if (ctx.status !== 200) return;
+    if (ctl.oneGrant && ctx.oidc.params.grant_type === 'authorization_code') await endGrants(ctx.oidc.account.accountId, ctx.oidc.grant.jti);
     const change = ctl.tamper[ctx.oidc.params.grant_type];
     if (change && ctx.body.id_token) ctx.body = { ...ctx.body, id_token: forge(ctx.body.id_token, change) };
     for (const name of ['id_token', 'access_token', 'refresh_token']) if (ctx.body[name]) secrets.add(ctx.body[name]);
@@ -234,7 +252,12 @@ const server = https.createServer({ key: fs.readFileSync(`${pki}/tls.key`), cert
     if (bad && ctl.failTimes[url.pathname] !== undefined && ctl.failTimes[url.pathname]-- <= 0) bad = undefined;
     if (bad === 'reset') return void (rq.socket._parent ?? rq.socket).resetAndDestroy(); // the TCP socket under the TLS one
     if (bad === 'hang') return;
-    if (bad) { rs.writeHead(bad, { 'content-type': 'text/plain' }); rs.end('unavailable'); return; }
+    if (bad) {
+      const { status = bad, headers = { 'content-type': 'text/plain' }, body = 'unavailable' } = bad;
+      rs.writeHead(status, headers);
+      rs.end(body);
+      return;
+    }
     if (url.pathname.startsWith('/interaction/')) return await interaction(rq, rs, url);
     return callback(rq, rs);
   } catch (e) {
@@ -260,11 +283,7 @@ const ops = {
     return { keys: keys.map((k) => k.kid) };
   },
   // drop every grant of a user, and with it the refresh tokens
-  revoke: async ({ sub }) => {
-    const ids = [...store.values()].filter((e) => e.model === 'Grant' && e.payload.accountId === sub).map((e) => e.id);
-    for (const id of ids) { await new Store('Grant').revokeByGrantId(id); await new Store('Grant').destroy(id); }
-    return { revoked: ids.length };
-  },
+  revoke: async ({ sub }) => ({ revoked: await endGrants(sub) }),
   // a back-channel logout without the user's browser
   logout: async ({ sub, client_id }) => {
     const c = await provider.Client.find(client_id);

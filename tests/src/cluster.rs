@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::http::{Http, free_port};
 use crate::issuer::Prepared;
@@ -118,15 +118,21 @@ impl Cluster {
 
     /// Trusts an issuer's authority for client certificates, and waits until the API server has seen the longer bundle.
     pub fn trust(&self, issuer: &Prepared) {
+        self.trust_made_in(&issuer.dir);
+    }
+
+    /// The same for what `gatepass-issuer init` has made in `dir`.
+    pub fn trust_made_in(&self, dir: &Path) {
+        let client_ca = std::fs::read_to_string(dir.join("ca.crt")).expect("init wrote ca.crt");
         {
             let mut bundle = self
                 .client_cas
                 .lock()
                 .expect("no thread panics while it holds this");
-            bundle.push_str(&issuer.client_ca());
+            bundle.push_str(&client_ca);
             write_atomically(&self.dir.join("client-ca.crt"), &bundle);
         }
-        let at = |name: &str| issuer.dir.join(name).display().to_string();
+        let at = |name: &str| dir.join(name).display().to_string();
         // The issuer's own key vouches for a stranger who may do nothing; only whether the API server knows it is asked.
         let made = Command::new("openssl")
             .args([
@@ -188,14 +194,29 @@ impl Cluster {
         );
     }
 
+    /// Its entry in a person's kubeconfig: the API server, and the issuer that gives certificates for it.
+    pub fn entry(&self, name: &str, issuer: &str, issuer_ca: &str) -> Value {
+        let extension = json!({"issuer": issuer, "certificateAuthorityData": base64(issuer_ca)});
+        json!({"name": name, "cluster": {
+            "server": self.url,
+            "certificate-authority-data": base64(&self.ca),
+            "extensions": [{"name": "client.authentication.k8s.io/exec", "extension": extension}],
+        }})
+    }
+
     fn ca_file(&self) -> String {
         self.dir.join("ca.crt").display().to_string()
+    }
+
+    /// The kubeconfig of the administrator.
+    pub fn admin_kubeconfig(&self) -> PathBuf {
+        self.dir.join("admin.kubeconfig")
     }
 
     /// Runs kubectl as the administrator, who exists only in the test's own authority.
     pub fn admin(&self, args: &[&str]) -> Output {
         Command::new(control_plane("kubectl"))
-            .env("KUBECONFIG", self.dir.join("admin.kubeconfig"))
+            .env("KUBECONFIG", self.admin_kubeconfig())
             .env("HOME", &self.dir)
             .args(args)
             .output()

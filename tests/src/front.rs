@@ -10,6 +10,8 @@ use http_body_util::BodyExt as _;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
+use serde_json::Value;
+
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::{TcpListener, TcpStream};
@@ -69,10 +71,15 @@ pub struct Recorded {
     pub body: Vec<u8>,
 }
 
-/// A hostile operator's issuer: answers as the real one behind it does, and keeps all it is sent.
+/// What a hostile operator makes of an honest answer, given the request's method and path, the status and the body;
+/// `None` leaves whoever asked waiting.
+pub type Lie = dyn Fn(&str, u16, Value) -> Option<(u16, Value)> + Send + Sync;
+
+/// A hostile operator's issuer: answers as the real one behind it does unless told to lie, and keeps all it is sent.
 pub struct Tap {
     port: u16,
     recorded: Arc<Mutex<Vec<Recorded>>>,
+    lie: Arc<Mutex<Option<Arc<Lie>>>>,
 }
 
 impl Tap {
@@ -93,10 +100,12 @@ impl Tap {
             .expect("certificate and key fit");
         let acceptor = TlsAcceptor::from(Arc::new(config));
         let recorded = Arc::new(Mutex::new(Vec::new()));
-        let keep = Arc::clone(&recorded);
+        let lie = Arc::new(Mutex::new(None::<Arc<Lie>>));
+        let (keep, lies) = (Arc::clone(&recorded), Arc::clone(&lie));
         let router = Router::new().fallback(move |request: axum::extract::Request| {
             let (keep, http, upstream) = (Arc::clone(&keep), http.clone(), upstream.clone());
-            async move { forward(request, &keep, &http, &upstream).await }
+            let lie = lies.lock().expect("no thread panics while it holds this").clone();
+            async move { forward(request, &keep, &http, &upstream, lie.as_deref()).await }
         });
         let listener = runtime()
             .block_on(TcpListener::bind("127.0.0.1:0"))
@@ -119,7 +128,12 @@ impl Tap {
                 });
             }
         });
-        Self { port, recorded }
+        Self { port, recorded, lie }
+    }
+
+    /// From now on it answers so.
+    pub fn lie(&self, lie: impl Fn(&str, u16, Value) -> Option<(u16, Value)> + Send + Sync + 'static) {
+        *self.lie.lock().expect("no thread panics while it holds this") = Some(Arc::new(lie));
     }
 
     /// Its URL.
@@ -141,6 +155,7 @@ async fn forward(
     keep: &Mutex<Vec<Recorded>>,
     http: &Http,
     upstream: &str,
+    lie: Option<&Lie>,
 ) -> Response<Body> {
     let (head, body) = request.into_parts();
     let body = body.collect().await.expect("a whole request").to_bytes().to_vec();
@@ -162,10 +177,17 @@ async fn forward(
     let mut headers = vec![("content-type", "application/json")];
     headers.extend(proof.as_deref().map(|proof| (gatepass_api::PROOF_HEADER, proof)));
     let url = format!("{upstream}{}", head.uri.path());
-    let answer = http
+    let mut answer = http
         .send_async(head.method.as_str(), &url, &headers, body)
         .await
         .expect("the issuer answers");
+    if let Some(lie) = lie {
+        let line = format!("{} {}", head.method, head.uri.path());
+        match lie(&line, answer.status, answer.json()) {
+            Some((status, body)) => (answer.status, answer.body) = (status, body.to_string().into_bytes()),
+            None => std::future::pending().await,
+        }
+    }
     let mut response = Response::builder().status(answer.status);
     if let Some(kind) = answer.headers.get("content-type") {
         response = response.header("content-type", kind);

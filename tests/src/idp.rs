@@ -41,6 +41,7 @@ pub struct Provider {
 pub struct Idp {
     provider: Provider,
     control: String,
+    pid: u64,
     http: Http,
     _process: Leashed,
 }
@@ -108,6 +109,7 @@ impl Idp {
         Self {
             provider,
             control: text(&ready, "control"),
+            pid: ready["pid"].as_u64().expect("a number in the ready line"),
             http: Http::plain(),
             _process: process,
         }
@@ -139,6 +141,26 @@ impl Idp {
         self.op(
             "rotate",
             &json!({"mode": if keep_old { "overlap" } else { "hard" }}),
+        );
+    }
+
+    /// Stops it as it stands (SIGSTOP): connections are still accepted, by the kernel, and nothing answers.
+    pub fn freeze(&self) {
+        self.signal("-STOP");
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let status = Command::new("kill")
+            .args([signal, &self.pid.to_string()])
+            .status();
+        assert!(
+            status.expect("kill runs").success(),
+            "the identity provider is there"
         );
     }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::clock::Clock;
+use crate::cluster::Cluster;
 use crate::front::Counter;
 use crate::http::{Http, free_port};
 use crate::idp::{CLIENT_ID, Provider};
@@ -186,6 +187,11 @@ impl Prepared {
 }
 
 impl Issuer {
+    /// Makes one more API server trust its client certificates.
+    pub fn trusted_by(&self, cluster: &Cluster) {
+        cluster.trust(&self.prepared);
+    }
+
     /// The file with the authority of its serving certificate.
     pub fn serving_ca_file(&self) -> PathBuf {
         self.prepared.dir.join("serving-ca.crt")

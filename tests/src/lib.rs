@@ -8,6 +8,8 @@
 //! - [`machine::Machine`]: a person's home, keyring, browser and kubeconfig, with our `kubectl-gatepass`
 //! - [`exchange::Login`]: the protocol by hand, for acting out thefts
 //! - [`clock::Clock`]: another time for all of them but the API server
+//! - [`pod::Pod`]: an image and a pod as a node runs them
+//! - [`stage::Stage`]: the parts of `make demo` and `make playground`, told step by step
 //! - [`world::World`]: all of these together
 //!
 //! Everything ends with the test process, however that ends ([`process::Leashed`]), and nothing waits for time to pass
@@ -25,5 +27,7 @@ pub mod leaks;
 pub mod machine;
 pub mod parts;
 pub mod pki;
+pub mod pod;
 pub mod process;
+pub mod stage;
 pub mod world;

@@ -152,29 +152,10 @@ impl Machine {
 
     /// Writes the kubeconfig; the first context is the current one.
     pub fn kubeconfig(&self, contexts: &[Context<'_>]) {
-        let clusters: Vec<_> = contexts
+        let clusters = contexts
             .iter()
-            .map(|context| {
-                let extension = json!({
-                    "issuer": context.issuer.url,
-                    "certificateAuthorityData": base64(&context.issuer.serving_ca),
-                });
-                json!({"name": context.name, "cluster": {
-                    "server": context.cluster.url,
-                    "certificate-authority-data": base64(&context.cluster.ca),
-                    "extensions": [{"name": "client.authentication.k8s.io/exec", "extension": extension}],
-                }})
-            })
-            .collect();
-        let names: Vec<_> = contexts
-            .iter()
-            .map(|context| json!({"name": context.name, "context": {"cluster": context.name, "user": "gatepass"}}))
-            .collect();
-        self.write_kubeconfig(&json!({
-            "apiVersion": "v1", "kind": "Config", "current-context": contexts[0].name,
-            "clusters": clusters, "contexts": names,
-            "users": [{"name": "gatepass", "user": {"exec": Self::exec_stanza()}}],
-        }));
+            .map(|at| at.cluster.entry(at.name, &at.issuer.url, &at.issuer.serving_ca));
+        self.write_kubeconfig(&kubeconfig(clusters.collect()));
     }
 
     /// Writes any kubeconfig.
@@ -266,8 +247,10 @@ impl Machine {
     /// The command that kubectl would run.
     pub fn get_credential_command(&self, issuer: &Issuer) -> Command {
         let config = json!({"issuer": issuer.url, "certificateAuthorityData": base64(&issuer.serving_ca)});
+        // Each stands for a kubectl of its own: the plugin tells the same process the same thing only once.
+        let number = self.runs.fetch_add(1, Ordering::SeqCst);
         let info = json!({
-            "apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential",
+            "apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "metadata": {"name": number.to_string()},
             "spec": {"interactive": true, "cluster": {"server": "https://localhost", "config": config}},
         });
         let mut command = self.command("kubectl-gatepass");
@@ -422,6 +405,19 @@ impl Run {
         serde_json::from_str(&self.stdout)
             .unwrap_or_else(|error| panic!("no JSON ({error}) in {:?}", self.stdout))
     }
+}
+
+/// A kubeconfig with one user entry for all these clusters; the first is the current one.
+pub fn kubeconfig(clusters: Vec<Value>) -> Value {
+    let names = clusters.iter().map(|cluster| &cluster["name"]);
+    let contexts: Vec<_> = names
+        .map(|name| json!({"name": name, "context": {"cluster": name, "user": "gatepass"}}))
+        .collect();
+    json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": contexts[0]["name"],
+        "clusters": clusters, "contexts": contexts,
+        "users": [{"name": "gatepass", "user": {"exec": Machine::exec_stanza()}}],
+    })
 }
 
 /// The groups of a `userInfo`, without Gatepass's marker.

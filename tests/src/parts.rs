@@ -9,6 +9,10 @@ use std::path::{Path, PathBuf};
 pub enum Part {
     /// etcd, kube-apiserver and kubectl.
     ControlPlane,
+    /// kube-controller-manager, which not every collection of a control plane holds.
+    Controllers,
+    /// What confines a program as a container runtime does: root, and Debian's util-linux and coreutils.
+    Confinement,
     /// Node with the packages of the identity provider and the browser driver.
     IdentityProvider,
     /// nanoidp, an identity provider of other habits.
@@ -127,6 +131,13 @@ impl Part {
                 .iter()
                 .find(|path| !path.is_file())
                 .map(|path| format!("{} is missing", path.display())),
+            Self::Controllers => {
+                let path = control_plane("kube-controller-manager");
+                (!path.is_file()).then(|| format!("{} is missing", path.display()))
+            }
+            Self::Confinement => programs(&["unshare", "setpriv", "chroot", "mount", "ldd"]).or_else(|| {
+                (!is_root()).then(|| "only root may confine a program as a node does".to_owned())
+            }),
             Self::IdentityProvider => programs(&["node", "python3"]).or_else(|| {
                 let dir = node_modules().join("node_modules/oidc-provider");
                 (!dir.is_dir()).then(|| format!("{} is missing", dir.display()))
@@ -150,6 +161,12 @@ impl Part {
                 .then(|| "libfaketime is not installed".to_owned()),
         }
     }
+}
+
+/// Whether this process is root's: who owns its directory in /proc.
+fn is_root() -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    std::fs::metadata("/proc/self").is_ok_and(|me| me.uid() == 0)
 }
 
 /// What is not here of `parts`, in words.

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::Write as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -70,6 +71,8 @@ impl Leashed {
             .stdin(Stdio::piped())
             .stdout(stdout)
             .stderr(log_file)
+            // Ctrl-C at a terminal is for whoever started this, who ends its programs in their order.
+            .process_group(0)
             .spawn()
             .unwrap_or_else(|error| panic!("{name} does not start: {error}"));
         Self {

@@ -110,13 +110,16 @@ impl<'a> World<'a> {
 
     /// The same with another browser.
     pub fn machine_with(&self, user: &'static str, browser: Browser) -> Machine {
-        let machine = Machine::with(
-            &self.dir.join(user),
-            user,
-            &self.idp,
-            browser,
-            self.clock.as_ref(),
-        );
+        self.place(user, user, browser)
+    }
+
+    /// One more machine of `user`, in a directory of that name.
+    pub fn machine_named(&self, dir: &'static str, user: &'static str) -> Machine {
+        self.place(dir, user, Browser::Fast)
+    }
+
+    fn place(&self, dir: &str, user: &str, browser: Browser) -> Machine {
+        let machine = Machine::with(&self.dir.join(dir), user, &self.idp, browser, self.clock.as_ref());
         machine.accept(&self.issuer);
         machine.kubeconfig(&[Context {
             name: "here",

@@ -183,3 +183,32 @@ fn a_session_ends_twelve_hours_after_its_login_whatever_the_tokens_say() {
     assert_eq!(alice.whoami()["username"], "alice");
     assert_eq!(alice.browsed().len(), 2);
 }
+
+#[test]
+fn a_cluster_that_was_built_anew_gets_a_new_credential_once() {
+    if !present(PARTS) {
+        return;
+    }
+    let (world, alice) = logged_in_before("built-anew", 1);
+    now(&world);
+    assert_eq!(alice.whoami()["username"], "alice");
+    assert_eq!(alice.whoami()["username"], "alice");
+    assert_eq!(world.issuer.issued(), 2, "one login, one renewal");
+    let anew = Cluster::start(&SITE.dir("anew"));
+    world.issuer.trusted_by(&anew);
+    let context = |cluster| Context {
+        name: "here",
+        cluster,
+        issuer: &world.issuer,
+    };
+    for cluster in [&anew, world.cluster, &anew] {
+        alice.kubeconfig(&[context(cluster)]);
+        assert_eq!(alice.whoami()["username"], "alice");
+    }
+    assert_eq!(
+        world.issuer.issued(),
+        3,
+        "one for the new CA; two names of one cluster would not cost one each time"
+    );
+    assert_eq!((alice.browsed().len(), world.idp.stats().logins()), (1, 1));
+}

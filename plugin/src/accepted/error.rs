@@ -95,7 +95,11 @@ impl AcceptError {
             }
             Self::WhichIdp { url, .. } => format!("choose one: kubectl-gatepass login {url} --idp <URL>"),
             Self::NoIdp { .. } => "ask whoever runs the issuer".into(),
-            Self::File { .. } => return None,
+            Self::File { path, .. } => format!(
+                "see that it can be read and written; if its content is broken, move {} away: each issuer is then asked \
+                 about again",
+                path.display()
+            ),
         })
     }
 }

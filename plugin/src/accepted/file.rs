@@ -2,12 +2,20 @@ use std::{
     fs::{self, File},
     io::{self, Write as _},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use serde::{Deserialize, Serialize};
 
 use super::{AcceptError, Accepted};
-use crate::{paths::create_private_dir, settings::IssuerUrl};
+use crate::{
+    lock::{Guard, lock_within},
+    paths::create_private_dir,
+    settings::IssuerUrl,
+};
+
+/// How long to wait for another program that writes the file.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The file of accepted issuers.
 pub struct AcceptedFile {
@@ -97,7 +105,7 @@ impl AcceptedFile {
     }
 
     /// Two programs that accept at once must not lose each other's entry.
-    fn lock(&self) -> io::Result<File> {
+    fn lock(&self) -> io::Result<Guard> {
         if let Some(dir) = self.path.parent() {
             create_private_dir(dir).map_err(io::Error::other)?;
         }
@@ -105,8 +113,7 @@ impl AcceptedFile {
             .create(true)
             .append(true)
             .open(self.path.with_extension("lock"))?;
-        file.lock()?;
-        Ok(file)
+        lock_within(file, PATIENCE)
     }
 
     fn write(&self, document: &Document) -> io::Result<()> {

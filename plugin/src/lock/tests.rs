@@ -150,3 +150,19 @@ fn a_place_that_cannot_be_used_is_named() {
     let error = locks.try_acquire(&SESSION, Purpose::Login).unwrap_err();
     assert!(error.to_string().contains("/dev/null/locks"), "{error}");
 }
+
+#[test]
+fn a_file_that_somebody_holds_is_not_waited_for_for_ever() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = || {
+        File::options()
+            .create(true)
+            .append(true)
+            .open(dir.path().join("f"))
+    };
+    let held = lock_within(open().unwrap(), Duration::from_secs(5)).unwrap();
+    let late = lock_within(open().unwrap(), Duration::from_millis(50)).unwrap_err();
+    assert_eq!(late.kind(), io::ErrorKind::TimedOut);
+    drop(held);
+    assert!(lock_within(open().unwrap(), Duration::from_secs(5)).is_ok());
+}

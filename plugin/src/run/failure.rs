@@ -1,4 +1,5 @@
-//! A failed login is remembered for a moment: client-go runs a failing plugin five times per command.
+//! What failed is remembered for a moment, for those who would only find it out again: a login, because nobody wants
+//! another browser tab, and a renewal, for the programs that waited for it.
 
 use std::{
     fs,
@@ -13,13 +14,24 @@ use crate::{accepted::PinnedIdp, error::Error, keys::sha256_base64url, settings:
 /// How long a failure spares the person another browser tab.
 const MOMENT: Duration = Duration::seconds(10);
 
-/// The memory of one session's failed logins.
+/// What failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Attempt {
+    /// A person was asked.
+    Login,
+    /// Identity provider or issuer gave no answer that helps.
+    Renewal,
+}
+
+/// The memory of one session's failures.
 pub(super) struct Memory {
-    path: PathBuf,
+    dir: PathBuf,
+    name: String,
 }
 
 #[derive(Serialize, Deserialize)]
 struct Failure {
+    /// Unix time in milliseconds: seconds would not tell before from after.
     at: i64,
     message: String,
     hint: Option<String>,
@@ -32,47 +44,74 @@ impl Memory {
         // Neither URLs nor profiles hold a NUL, so the parts cannot run into each other.
         let name = sha256_base64url([&idp.issuer, &idp.client_id, profile].join("\0").as_bytes());
         Self {
-            path: dir.join(format!("{name}.failed")),
+            dir: dir.to_owned(),
+            name,
         }
     }
 
-    /// What failed after `started`, while this program waited, or a moment before `now`.
+    fn path(&self, attempt: Attempt) -> PathBuf {
+        let kind = match attempt {
+            Attempt::Login => "login",
+            Attempt::Renewal => "renewal",
+        };
+        self.dir.join(format!("{}.{kind}-failed", self.name))
+    }
+
+    /// What failed after `started`, while this program waited; a login also a moment before `now`. A renewal that failed
+    /// before may go well again, and trying costs no person anything.
     pub(super) fn recent(
         &self,
+        attempt: Attempt,
         issuer: &IssuerUrl,
         started: OffsetDateTime,
         now: OffsetDateTime,
     ) -> Option<Error> {
-        let failure: Failure = serde_json::from_slice(&fs::read(&self.path).ok()?).ok()?;
-        let at = OffsetDateTime::from_unix_timestamp(failure.at).ok()?;
+        let failure: Failure = serde_json::from_slice(&fs::read(self.path(attempt)).ok()?).ok()?;
+        let at = OffsetDateTime::UNIX_EPOCH.checked_add(Duration::milliseconds(failure.at))?;
         if failure.issuer.is_some_and(|of| of != issuer.as_str()) {
             return None;
         }
         // One from the future is of a clock that was wrong, and would block logins until then.
-        let fresh = at <= now && (at >= started.replace_nanosecond(0).ok()? || now - at < MOMENT);
-        fresh.then_some(Error::LoginFailedBefore {
+        let meanwhile = at >= started;
+        let fresh = at <= now && (meanwhile || attempt == Attempt::Login && now - at < MOMENT);
+        fresh.then_some(Error::FailedBefore {
             message: failure.message,
             hint: failure.hint,
         })
     }
 
     /// Remembers a failure; that it cannot is no reason to fail differently.
-    pub(super) fn remember(&self, error: &Error, issuer: Option<&IssuerUrl>, now: OffsetDateTime) {
+    pub(super) fn remember(
+        &self,
+        attempt: Attempt,
+        error: &Error,
+        issuer: Option<&IssuerUrl>,
+        now: OffsetDateTime,
+    ) {
+        // Who was told has found out nothing new.
+        if matches!(error, Error::FailedBefore { .. }) {
+            return;
+        }
         let issuer = issuer.map(ToString::to_string);
         let failure = Failure {
-            at: now.unix_timestamp(),
+            at: (now - OffsetDateTime::UNIX_EPOCH)
+                .whole_milliseconds()
+                .try_into()
+                .unwrap_or_default(),
             message: error.to_string(),
             hint: error.hint(),
             issuer,
         };
         if let Ok(bytes) = serde_json::to_vec(&failure) {
-            let _ = fs::write(&self.path, bytes);
+            let _ = fs::write(self.path(attempt), bytes);
         }
     }
 
-    /// A typed login or a successful one starts afresh.
+    /// A login that went well starts afresh.
     pub(super) fn forget(&self) {
-        let _ = fs::remove_file(&self.path);
+        for attempt in [Attempt::Login, Attempt::Renewal] {
+            let _ = fs::remove_file(self.path(attempt));
+        }
     }
 }
 
@@ -99,24 +138,32 @@ mod tests {
         );
         let at = datetime!(2026-11-22 00:00:10 UTC);
         let seconds = Duration::seconds;
-        assert!(memory.recent(&a, at, at).is_none());
-        memory.remember(&Error::LoginTimeout { seconds: 5 }, None, at);
-        assert!(memory.recent(&a, at + seconds(1), at + seconds(9)).is_some());
-        assert!(memory.recent(&b, at + seconds(1), at + seconds(9)).is_some());
-        assert!(memory.recent(&a, at + seconds(11), at + seconds(11)).is_none());
-        assert!(memory.recent(&a, at - seconds(60), at + seconds(60)).is_some());
+        let login = |issuer: &IssuerUrl, started, now| memory.recent(Attempt::Login, issuer, started, now);
+        assert!(login(&a, at, at).is_none());
+        memory.remember(Attempt::Login, &Error::LoginTimeout { seconds: 5 }, None, at);
+        assert!(login(&a, at + seconds(1), at + seconds(9)).is_some());
+        assert!(login(&b, at + seconds(1), at + seconds(9)).is_some());
+        assert!(login(&a, at + seconds(11), at + seconds(11)).is_none());
+        assert!(login(&a, at - seconds(60), at + seconds(60)).is_some());
         assert!(
-            memory.recent(&a, at - seconds(60), at - seconds(60)).is_none(),
+            login(&a, at - seconds(60), at - seconds(60)).is_none(),
             "from the future"
         );
+        let other = Memory::new(dir.path(), &idp, "other");
+        assert!(other.recent(Attempt::Login, &a, at, at).is_none());
+        memory.remember(Attempt::Login, &Error::LoginTimeout { seconds: 5 }, Some(&a), at);
+        assert!(login(&a, at, at).is_some() && login(&b, at, at).is_none());
+
+        let renewal = |started, now| memory.recent(Attempt::Renewal, &a, started, now);
+        assert!(renewal(at, at).is_none(), "a login is no renewal");
+        memory.remember(Attempt::Renewal, &Error::LoginTimeout { seconds: 5 }, None, at);
+        assert!(renewal(at - seconds(20), at).is_some(), "who waited is told");
+        assert!(renewal(at + Duration::milliseconds(1), at + seconds(1)).is_none());
         assert!(
-            Memory::new(dir.path(), &idp, "other")
-                .recent(&a, at, at)
-                .is_none()
+            renewal(at + seconds(1), at + seconds(1)).is_none(),
+            "who comes later tries"
         );
-        memory.remember(&Error::LoginTimeout { seconds: 5 }, Some(&a), at);
-        assert!(memory.recent(&a, at, at).is_some() && memory.recent(&b, at, at).is_none());
         memory.forget();
-        assert!(memory.recent(&a, at, at).is_none());
+        assert!(login(&a, at, at).is_none() && renewal(at, at).is_none());
     }
 }

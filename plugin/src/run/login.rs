@@ -6,12 +6,16 @@ use aws_lc_rs::rand::SystemRandom;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use gatepass_api::Salt;
 
-use super::{REFRESH_PATIENCE, Run, renew::Outcome};
+use super::{
+    Attempt, ISSUE_PATIENCE, REFRESH_PATIENCE, Run,
+    renew::{Held, Outcome},
+};
 use crate::{
     accepted::Accepted,
     credential::Credential,
     error::Error,
     escape::Escaped,
+    issuer_client::IssuerError,
     keys::{SessionKey, random},
     lock::Purpose,
     oidc::{
@@ -48,11 +52,7 @@ impl Run<'_> {
     /// The typed command: accepts what is new and always asks the person.
     pub async fn login(&self, typed: &Typed) -> Result<Credential, Error> {
         let accepted = self.accept_typed(typed).await?;
-        let session = self.session_entry(&accepted);
-        let _guard = self
-            .locks()
-            .acquire(&session, Purpose::Login, self.settings.login_timeout())
-            .await?;
+        let _guard = self.login_lock(&accepted).await?;
         self.log_in(&accepted, typed, "you asked for it").await
     }
 
@@ -68,17 +68,19 @@ impl Run<'_> {
         // Whoever asks a person remembers how it went, or kubectl's next try would ask again.
         let asked = self.ask_person(&accepted, typed, why).await;
         let (browser, outcome) =
-            asked.inspect_err(|error| failures.remember(error, None, self.clock.now()))?;
+            asked.inspect_err(|error| failures.remember(Attempt::Login, error, None, self.clock.now()))?;
         let result = match outcome {
             Ok((session, who)) => {
                 let begun = self.begin(&accepted, session).await;
                 let issuer = self.settings.issuer()?;
                 begun
-                    .inspect_err(|error| failures.remember(error, Some(issuer), self.clock.now()))
+                    .inspect_err(|error| {
+                        failures.remember(Attempt::Login, error, Some(issuer), self.clock.now())
+                    })
                     .map(|credential| (credential, who))
             }
             Err(error) => {
-                failures.remember(&error, None, self.clock.now());
+                failures.remember(Attempt::Login, &error, None, self.clock.now());
                 Err(error)
             }
         };
@@ -183,30 +185,48 @@ impl Run<'_> {
     }
 
     /// Replaces the session of this account, for all clusters, and gets the first certificate.
-    ///
-    /// The refresh token of the session before is forgotten, not revoked: some providers keep one grant per user and client,
-    /// and revoking the old token would end the new one with it.
-    async fn begin(&self, accepted: &Accepted, mut session: Session) -> Result<Credential, Error> {
+    async fn begin(&self, accepted: &Accepted, session: Session) -> Result<Credential, Error> {
+        let started = self.clock.now();
+        let (locks, issuing) = (self.locks(), self.credential_entry()?);
+        let _issuing = locks.acquire(&issuing, Purpose::Issue, ISSUE_PATIENCE).await?;
+        let mut held = self.replace(accepted, session).await?;
+        let error = match self.exchange(accepted, &mut held, started).await {
+            Ok(Outcome::Renewed(credential)) => {
+                self.remember_profile(accepted);
+                return Ok(*credential);
+            }
+            Ok(Outcome::LoginNeeded { why, .. }) => Error::LoginOfNoUse(why),
+            Err(error @ Error::Issuer(IssuerError::Refused(_))) => error,
+            Err(error) => return Err(error),
+        };
+        // Or every command from now on might ask the person, for nothing.
+        let (profile, login) = (self.settings.profile.clone(), held.session.fingerprint());
+        let note = |accepted: &mut Accepted| drop(accepted.spent.insert(profile, login));
+        self.accepted_file().note(&accepted.url, note)?;
+        Err(error)
+    }
+
+    /// Puts the new session into the old one's place. The refresh token of the one before is forgotten, not revoked: some
+    /// providers keep one grant per user and client, and revoking the old token would end the new one with it.
+    async fn replace(&self, accepted: &Accepted, session: Session) -> Result<Held, Error> {
         let entry = self.session_entry(accepted);
         // A program that refreshes the old session must not write it back over the new one.
-        let _guard = self
+        let _refreshing = self
             .locks()
             .acquire(&entry, Purpose::Refresh, REFRESH_PATIENCE)
             .await?;
         let left = session.left(self.clock.now());
-        if let Err(error) = self.store.save(&entry, &session.write(), Some(left)) {
-            self.not_kept("session", &error);
+        let saved = self.store.save(&entry, &session.write(), Some(left));
+        if let Err(error) = &saved {
+            self.not_kept("session", error);
             // The session before this one may be another account's; it must not renew what comes now.
             let _gone_or_unreachable = self.store.delete(&entry);
         }
         self.forget_credentials(accepted)?;
-        match self.exchange(accepted, &mut session).await? {
-            Outcome::Renewed(credential) => {
-                self.remember_profile(accepted);
-                Ok(*credential)
-            }
-            Outcome::LoginNeeded(why) => Err(Error::LoginOfNoUse(why)),
-        }
+        Ok(Held {
+            session,
+            is_kept: saved.is_ok(),
+        })
     }
 
     /// Credentials of the session before this one, at every cluster that it served.

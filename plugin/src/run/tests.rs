@@ -3,7 +3,7 @@ use std::path::Path;
 use gatepass_api::Token;
 use zeroize::Zeroizing;
 
-use super::*;
+use super::{renew::Held, *};
 use crate::{
     accepted::{AcceptError, PinnedIdp},
     cli::Target,
@@ -74,6 +74,7 @@ impl Home {
             store,
             clock: &SystemClock,
             ui,
+            cluster_ca: None,
         }
     }
 }
@@ -94,6 +95,7 @@ fn accepted(clock_offset_seconds: i64) -> Accepted {
         identity_provider,
         profiles: Default::default(),
         clock_offset_seconds,
+        spent: Default::default(),
     }
 }
 
@@ -119,9 +121,7 @@ fn a_failed_renewal_does_not_overwrite_another_accounts_credential() {
     let run = home.run();
     run.keep(&credential_of("bob")).unwrap();
     let failure = Error::LoginTimeout { seconds: 1 };
-    let served = run
-        .still_good(&accepted(0), Some(credential_of("alice")), &failure)
-        .unwrap();
+    let served = run.still_good(Some(credential_of("alice")), &failure).unwrap();
     assert_eq!(served.username, "bob");
     assert_eq!(run.load_credential().unwrap().username, "bob");
 }
@@ -132,10 +132,7 @@ fn a_failed_renewal_does_not_undo_a_logout() {
     let home = Home::new(dir.path(), false);
     let run = home.run();
     let failure = Error::LoginTimeout { seconds: 1 };
-    assert!(
-        run.still_good(&accepted(0), Some(credential_of("alice")), &failure)
-            .is_none()
-    );
+    assert!(run.still_good(Some(credential_of("alice")), &failure).is_none());
     assert!(run.load_credential().is_none());
 }
 
@@ -147,7 +144,7 @@ fn a_credential_that_lives_outlasts_a_failed_renewal_which_is_then_put_off() {
     let alice = credential_of("alice");
     run.keep(&alice).unwrap();
     let failure = Error::LoginTimeout { seconds: 1 };
-    assert!(run.still_good(&accepted(0), Some(alice), &failure).is_some());
+    assert!(run.still_good(Some(alice), &failure).is_some());
     let later = SystemClock.now() + time::Duration::seconds(31);
     assert_eq!(
         run.load_credential().unwrap().judge(later),
@@ -238,4 +235,55 @@ fn what_the_configuration_file_says_holds_for_pins_that_are_older() {
             ..
         }))
     ));
+}
+
+fn session_of(salt: u8) -> Session {
+    let (_, pkcs8) = SessionKey::generate().unwrap();
+    let now = SystemClock.now().unix_timestamp();
+    let login = IdToken {
+        token: Token::new("t".into()),
+        iat: now,
+        has_nonce: true,
+    };
+    let salt = Salt::new(now.unsigned_abs(), [salt; 24]);
+    Session::new(
+        "s".into(),
+        &pkcs8,
+        &salt,
+        login,
+        None,
+        format!("{URL}/token"),
+        None,
+    )
+}
+
+#[test]
+fn a_credential_that_comes_after_a_logout_or_another_login_is_not_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = Home::new(dir.path(), false);
+    let (run, accepted, alice) = (home.run(), accepted(0), credential_of("alice"));
+    let entry = run.session_entry(&accepted);
+    let keep = |held: &Held| {
+        let kept = run.keep_unless_replaced(&accepted, held, &alice);
+        (
+            runtime().unwrap().block_on(kept).unwrap(),
+            run.load_credential().is_some(),
+        )
+    };
+    let mut held = Held {
+        session: session_of(1),
+        is_kept: true,
+    };
+    assert_eq!(keep(&held), (false, false), "logged out");
+    run.store.save(&entry, &session_of(2).write(), None).unwrap();
+    assert_eq!(keep(&held), (false, false), "another login");
+    run.store.save(&entry, &held.session.write(), None).unwrap();
+    assert_eq!(keep(&held), (true, true));
+    run.store.delete(&entry).unwrap();
+    held.is_kept = false;
+    assert_eq!(
+        keep(&held),
+        (true, true),
+        "the keyring did not take the session: nobody ended it"
+    );
 }

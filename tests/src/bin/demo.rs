@@ -1,14 +1,12 @@
 //! `make demo`: the main job, unattended, on the shipped binaries and real parts, step by step on the screen.
 
 use std::error::Error;
-use std::fmt::Display;
 use std::io::{self, Write as _};
 use std::process::{Command, ExitCode};
 
-use e2e::idp::Idp;
-use e2e::issuer::Prepared;
 use e2e::machine::{Context, Machine, Run};
 use e2e::parts::{self, Part};
+use e2e::stage::{Stage, indented, say, step};
 use e2e::world::Site;
 
 static SITE: Site = Site::new("demo");
@@ -34,42 +32,7 @@ fn demo() -> Result<(), Box<dyn Error>> {
         "Gatepass in two minutes, unattended. Everything runs on this machine, below target/e2e/demo, and ends with it.",
     )?;
 
-    step(
-        1,
-        "An identity provider: the certified oidc-provider package, with a user alice in the groups dev and ops",
-    )?;
-    let idp = Idp::start(&dir.join("idp"));
-    say(format!(
-        "   {} knows a client `gatepass`, which is Gatepass's own",
-        idp.issuer
-    ))?;
-
-    step(
-        2,
-        "The issuer's files: a CA for client certificates, a marker key, a configuration that `serve` takes as it is",
-    )?;
-    let prepared = Prepared::init(&dir.join("issuer"), "demo", &idp);
-    say(format!("   $ {}", prepared.command))?;
-    indented(&prepared.said)?;
-
-    step(
-        3,
-        "A real control plane: etcd and kube-apiserver, told to trust the issuer's CA (--client-ca-file)",
-    )?;
-    let cluster = SITE.cluster();
-    cluster.trust(&prepared);
-    say(format!("   {}", cluster.url))?;
-
-    step(
-        4,
-        "The issuer: takes an ID token and a certificate request, gives a certificate that lives for minutes",
-    )?;
-    say(format!(
-        "   $ gatepass-issuer serve --config {}",
-        prepared.config_file().display()
-    ))?;
-    let issuer = prepared.serve();
-    say(format!("   {}", issuer.url))?;
+    let Stage { issuer, cluster, idp } = Stage::set(&dir, "demo")?;
 
     step(
         5,
@@ -79,7 +42,7 @@ fn demo() -> Result<(), Box<dyn Error>> {
     alice.configure(|config| config["log"] = "warn".into());
     alice.kubeconfig(&[Context {
         name: "demo",
-        cluster,
+        cluster: &cluster,
         issuer: &issuer,
     }]);
     say("   Her kubeconfig has one user entry, which serves every cluster whose entry names its issuer:\n")?;
@@ -157,16 +120,4 @@ fn succeeded(run: Run) -> Result<Run, String> {
     } else {
         Err(format!("a command failed:\n{}{}", run.stdout, run.stderr))
     }
-}
-
-fn step(number: u8, what: &str) -> io::Result<()> {
-    say(format!("\n{number}. {what}"))
-}
-
-fn say(text: impl Display) -> io::Result<()> {
-    writeln!(io::stdout(), "{text}")
-}
-
-fn indented(text: &str) -> io::Result<()> {
-    text.lines().try_for_each(|line| say(format!("   {line}")))
 }
