@@ -5,7 +5,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help demo playground test lint advisories bench release image clean
+.PHONY: help demo playground test soak lint advisories bench release image clean
 
 host := $(shell rustc -vV | sed -n 's/^host: //p')
 dist := target/dist
@@ -41,6 +41,12 @@ test: ## everything, on real parts; installs and builds what it needs
 	# them run side by side than there are cores.
 	tests/keyring/every-state.sh
 	RUST_TEST_THREADS=4 cargo test --locked --workspace
+
+soak: ## ten minutes of renewals by fifty sessions while two issuers restart in turn
+	@tests/setup & setup=$$!
+	cargo build --locked --workspace --all-targets
+	wait $$setup
+	GATEPASS_SOAK_SECONDS=600 cargo test --locked --workspace --test soak
 
 lint: ## formatting, clippy, documentation, licences and bans
 	cargo fmt --all --check

@@ -34,7 +34,8 @@ pub enum Command {
     /// Serve: check the whole configuration, bind, then answer until SIGTERM or SIGINT.
     ///
     /// Logs go to standard error, one JSON object a line; audit records go where `audit.file` says. On SIGTERM and
-    /// SIGINT no request in flight is lost.
+    /// SIGINT no request in flight is lost. A changed configuration, certificate or key is taken by itself within seconds,
+    /// and at once on SIGHUP.
     Serve(Configured),
     /// Check a configuration and the files it names, and name all that is wrong with them.
     Check(Configured),

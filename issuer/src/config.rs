@@ -19,6 +19,8 @@ use crate::server::{Limits, TlsVersion};
 use files::Files;
 use section::{Problems, Section};
 
+pub use files::Validity;
+
 const API_VERSION: &str = "gatepass.dev/v1alpha1";
 const KIND: &str = "IssuerConfiguration";
 const MINUTE: Duration = Duration::from_secs(60);
@@ -38,12 +40,22 @@ pub enum AuditTarget {
 pub struct Config {
     /// What decides about requests.
     pub issuer: Issuer,
+    /// TLS where clients connect.
+    pub tls: Arc<ServerConfig>,
+    /// How long the serving certificate is valid.
+    pub serving: Validity,
+    /// What a running issuer keeps until it is restarted.
+    pub fixed: Fixed,
+}
+
+/// What takes effect when the program starts and not before: sockets and files that are opened once, and the limits that
+/// go with them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fixed {
     /// Where clients connect.
     pub listen: SocketAddr,
     /// Where health is asked, in plain HTTP.
     pub listen_health: SocketAddr,
-    /// TLS of `listen`.
-    pub tls: Arc<ServerConfig>,
     /// Where audit records go.
     pub audit: AuditTarget,
     /// Limits of connections.
@@ -52,14 +64,53 @@ pub struct Config {
     pub body_deadline: Duration,
 }
 
+impl Fixed {
+    /// Keys of what `other` has different.
+    pub fn differing(&self, other: &Self) -> Vec<&'static str> {
+        let limits = (self.limits, self.body_deadline) != (other.limits, other.body_deadline);
+        [
+            ("listen.address", self.listen != other.listen),
+            ("listen.healthAddress", self.listen_health != other.listen_health),
+            ("audit.file", self.audit != other.audit),
+            ("limits", limits),
+        ]
+        .into_iter()
+        .filter_map(|(key, differs)| differs.then_some(key))
+        .collect()
+    }
+}
+
+/// What was read at one moment: the digest of the configuration's text and of each file it names.
+///
+/// Contents are compared, not times: Kubernetes changes a mounted Secret by moving a symbolic link, and what is behind it
+/// may well be older than what was there before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Contents([u8; 32]);
+
+/// A look at the file and all files it names.
+#[derive(Debug)]
+pub struct Look {
+    /// What was read.
+    pub contents: Contents,
+    /// What it means.
+    pub outcome: Result<Config, ConfigError>,
+}
+
 /// All that is wrong with a configuration.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
     path: PathBuf,
     problems: Vec<String>,
 }
 
 impl ConfigError {
+    pub(crate) fn new(path: &Path, problems: Vec<String>) -> Self {
+        Self {
+            path: path.to_owned(),
+            problems,
+        }
+    }
+
     /// One sentence for each problem, beginning with its key.
     pub fn problems(&self) -> &[String] {
         &self.problems
@@ -80,21 +131,33 @@ impl fmt::Display for ConfigError {
 impl Config {
     /// Reads and checks the file and all files it names; paths are relative to its directory.
     pub fn load(path: &Path, now: i64) -> Result<Self, ConfigError> {
-        let failed = |problems| ConfigError {
-            path: path.to_owned(),
-            problems,
-        };
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| failed(vec![format!("cannot read it: {error}")]))?;
-        Self::parse(&text, path.parent().unwrap_or(Path::new("")), now).map_err(failed)
+        Self::look(path, now).outcome
+    }
+
+    /// The same, together with what was read.
+    pub fn look(path: &Path, now: i64) -> Look {
+        let files = Files::new(path.parent().unwrap_or(Path::new("")));
+        let outcome = files
+            .read_whole(path)
+            .map_err(|error| vec![error.to_string()])
+            .and_then(|text| Self::parse_with(&text, &files, now))
+            .map_err(|problems| ConfigError::new(path, problems));
+        Look {
+            contents: Contents(files.digest()),
+            outcome,
+        }
     }
 
     /// Checks a configuration's text; `directory` is what paths in it are relative to.
     pub fn parse(text: &str, directory: &Path, now: i64) -> Result<Self, Vec<String>> {
+        Self::parse_with(text, &Files::new(directory), now)
+    }
+
+    fn parse_with(text: &str, files: &Files, now: i64) -> Result<Self, Vec<String>> {
         let root: serde_json::Value =
             serde_saphyr::from_str(text).map_err(|error| vec![format!("it is not YAML: {error}")])?;
         let problems = Problems::default();
-        let config = read(root, &Files::new(directory), now, &problems);
+        let config = read(root, files, now, &problems);
         match (config, problems.into_inner()) {
             (Some(config), problems) if problems.is_empty() => Ok(config),
             (_, problems) => Err(problems),
@@ -122,6 +185,7 @@ fn read(root: serde_json::Value, files: &Files, now: i64, problems: &Problems) -
     let (limits, body_deadline) = limits(root.optional_section("limits"));
     root.finish();
     let (listen, listen_health, tls) = listen?;
+    let (tls, serving) = tls?;
     Some(Config {
         issuer: Issuer {
             cluster: cluster?,
@@ -130,12 +194,15 @@ fn read(root: serde_json::Value, files: &Files, now: i64, problems: &Problems) -
             ca: ca?,
             marker: marker?,
         },
-        listen: listen?,
-        listen_health: listen_health?,
-        tls: tls?,
-        audit: audit?,
-        limits: limits?,
-        body_deadline: body_deadline?,
+        tls,
+        serving,
+        fixed: Fixed {
+            listen: listen?,
+            listen_health: listen_health?,
+            audit: audit?,
+            limits: limits?,
+            body_deadline: body_deadline?,
+        },
     })
 }
 
@@ -172,7 +239,11 @@ fn is_origin(text: &str) -> bool {
     })
 }
 
-type Listen = (Option<SocketAddr>, Option<SocketAddr>, Option<Arc<ServerConfig>>);
+type Listen = (
+    Option<SocketAddr>,
+    Option<SocketAddr>,
+    Option<(Arc<ServerConfig>, Validity)>,
+);
 
 fn listen(mut section: Section<'_>, files: &Files, now: i64) -> Listen {
     const ADDRESS: &str = "an IP address and port such as 127.0.0.1:8443 or [::]:8443";
@@ -188,10 +259,17 @@ fn listen(mut section: Section<'_>, files: &Files, now: i64) -> Listen {
         );
         let config = match (certificate, key, version) {
             (Some(certificate), Some(key), Some(version)) => {
-                files::check_validity(&certificate, now)
-                    .unwrap_or_else(|problem| tls.problem("certificate", &problem));
+                let validity = Validity::of_leaf(&certificate);
+                if let Some(problem) = validity.and_then(|validity| validity.problem(now)) {
+                    tls.problem("certificate", &problem);
+                }
                 match crate::server::server_config(certificate.as_bytes(), key.as_bytes(), version) {
-                    Ok(config) => Some(config),
+                    Ok(config) => {
+                        if validity.is_none() {
+                            tls.problem("certificate", "the certificate's validity cannot be read");
+                        }
+                        Some(config).zip(validity)
+                    }
                     Err(error) => {
                         tls.problem("certificate", &error.to_string());
                         None

@@ -34,6 +34,7 @@ struct Attempt {
 
 struct Source {
     issuer: String,
+    certificate_authority: Option<String>,
     fetcher: Fetcher,
     kept: ArcSwapOption<Kept>,
     /// Held while a fetch is in flight, so that there is never a second.
@@ -48,9 +49,23 @@ pub struct KeySources {
 impl KeySources {
     /// One source per provider; nothing is fetched yet.
     pub fn new(idps: &[IdentityProvider]) -> Result<Self, ClientError> {
+        Self::inheriting(idps, &Self { sources: Vec::new() })
+    }
+
+    /// One source per provider, those of `old` where the provider is the same: what was fetched stays known, and an
+    /// attempt a moment ago still counts. A provider that is now to be believed by other authorities starts anew, because
+    /// its keys were vouched for by those that may have been removed for a reason.
+    pub fn inheriting(idps: &[IdentityProvider], old: &Self) -> Result<Self, ClientError> {
         let source = |idp: &IdentityProvider| {
+            let same = |source: &&Arc<Source>| {
+                source.issuer == idp.issuer && source.certificate_authority == idp.certificate_authority
+            };
+            if let Some(known) = old.sources.iter().find(same) {
+                return Ok(Arc::clone(known));
+            }
             Ok(Arc::new(Source {
                 issuer: idp.issuer.clone(),
+                certificate_authority: idp.certificate_authority.clone(),
                 fetcher: Fetcher::new(&idp.issuer, idp.certificate_authority.as_deref())?,
                 kept: ArcSwapOption::empty(),
                 last: Mutex::new(None),

@@ -17,11 +17,13 @@
 //!     ├ key_source     the providers' published keys, over HTTPS
 //!     └ audit          no record, no certificate
 //! config     the file → all of the above, or all that is wrong with it
+//! reload     looks at the file and all it names again, and replaces what is `active`
 //! init       writes a configuration and keys to begin with
 //! ```
 //!
 //! The protocol for people who write other clients is in `issuer/api/README.md`; operation in `issuer/README.md`.
 
+pub mod active;
 pub mod audit;
 pub mod binding;
 pub mod ca;
@@ -41,6 +43,7 @@ pub mod key_source;
 pub mod mapping;
 pub mod marker;
 pub mod proof;
+pub mod reload;
 pub mod request;
 pub mod routes;
 pub mod run;

@@ -13,11 +13,10 @@ use axum::Router;
 use axum::routing::{get, post};
 use gatepass_api::{Code, path};
 
+use crate::active::Current;
 use crate::audit::AuditLog;
-use crate::issue::Issuer;
-use crate::key_source::KeySources;
 
-pub use health::health_router;
+pub use health::{ConfigurationStatus, Health, health_router};
 pub use problem::{Problem, RequestId};
 
 /// Says what time it is, in Unix seconds.
@@ -27,9 +26,7 @@ pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
 #[derive(Clone)]
 pub struct App {
     /// Decides.
-    pub issuer: Arc<Issuer>,
-    /// The providers' keys.
-    pub keys: Arc<KeySources>,
+    pub current: Current,
     /// Where records go.
     pub audit: AuditLog,
     /// The clock.
@@ -43,7 +40,7 @@ pub struct App {
 impl std::fmt::Debug for App {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("App")
-            .field("issuer", &self.issuer)
+            .field("current", &self.current)
             .finish_non_exhaustive()
     }
 }

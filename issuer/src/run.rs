@@ -1,28 +1,22 @@
 //! Runs a command: the composition of everything else.
 
-use std::fs::OpenOptions;
+mod serve;
+
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
 use aws_lc_rs::rand::SystemRandom;
 use clap::CommandFactory;
-use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
 use tracing_subscriber::Layer as _;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-use crate::audit::AuditLog;
 use crate::cli::{Cli, Command};
-use crate::config::{AuditTarget, Config, ConfigError};
+use crate::config::{Config, ConfigError};
 use crate::init::{self, InitError};
 use crate::key_source::{ClientError, KeySources};
-use crate::routes::{self, App};
-use crate::server::{self, Limits, Readiness};
 
 /// Why a command failed; `main` prints it.
 #[derive(Debug, thiserror::Error)]
@@ -68,12 +62,15 @@ pub fn run(cli: Cli, clock: &(impl Fn() -> i64 + Clone + Send + Sync + 'static))
         }
         Command::Serve(options) => {
             log_to_stderr(options.log);
-            let config = load(&options.config, clock())?;
+            install_crypto()?;
             let runtime = tokio::runtime::Builder::new_multi_thread()
                 .enable_all()
                 .build()
                 .map_err(failed("cannot start threads"))?;
-            runtime.block_on(serve(config, clock.clone()))
+            let served = runtime.block_on(serve::serve(options.config, Arc::new(clock.clone())));
+            // A thread that still waits for a disk or a pipe would keep the program from ending.
+            runtime.shutdown_background();
+            served
         }
         Command::Completion { shell } => {
             let mut script = Vec::new();
@@ -118,98 +115,4 @@ fn log_to_stderr(level: tracing::Level) {
     tracing_subscriber::registry()
         .with(lines.with_filter(filter))
         .init();
-}
-
-async fn serve(config: Config, clock: impl Fn() -> i64 + Send + Sync + 'static) -> Result<(), RunError> {
-    let audit = match &config.audit {
-        AuditTarget::Stdout => AuditLog::start(io::stdout()),
-        AuditTarget::File(path) => {
-            let file = OpenOptions::new()
-                .append(true)
-                .create(true)
-                .mode(0o600)
-                .open(path);
-            file.and_then(AuditLog::start)
-        }
-    };
-    let (audit, writer) = audit.map_err(failed("cannot open the audit log"))?;
-    if config.issuer.idps.is_empty() {
-        tracing::warn!(
-            "no identity provider is configured: add one to authentication.jwt; until then nobody gets a certificate"
-        );
-    }
-    let keys = Arc::new(KeySources::new(&config.issuer.idps)?);
-    let listener = bind("listen.address", config.listen).await?;
-    let health = bind("listen.healthAddress", config.listen_health).await?;
-    let (address, health_address) = (local(&listener)?, local(&health)?);
-    let readiness = Readiness::default();
-    let app = App {
-        issuer: Arc::new(config.issuer),
-        keys: Arc::clone(&keys),
-        audit,
-        clock: Arc::new(clock),
-        random: SystemRandom::new(),
-        body_deadline: config.body_deadline,
-    };
-    let (stop, stopping) = watch::channel(false);
-    let mut signals = (
-        signal(SignalKind::terminate()).map_err(failed("cannot listen for SIGTERM"))?,
-        signal(SignalKind::interrupt()).map_err(failed("cannot listen for SIGINT"))?,
-    );
-    let refetching = tokio::spawn(Arc::clone(&keys).keep_fresh());
-    readiness.set(true);
-    tracing::info!(
-        %address, health = %health_address, url = %app.issuer.cluster.url, cluster = %app.issuer.cluster.id,
-        identity_providers = app.issuer.idps.len(), version = env!("CARGO_PKG_VERSION"), "listening"
-    );
-    let health_limits = Limits {
-        connections: 64,
-        ..config.limits
-    };
-    let health_server = tokio::spawn(server::serve(
-        health,
-        None,
-        routes::health_router(keys, readiness.clone()),
-        health_limits,
-        stopped(stopping),
-    ));
-    let shutdown = async {
-        tokio::select! {
-            _ = signals.0.recv() => {}
-            _ = signals.1.recv() => {}
-        }
-        readiness.set(false);
-        tracing::info!("shutting down: finishing requests in flight");
-    };
-    server::serve(
-        listener,
-        Some(config.tls),
-        routes::router(app),
-        config.limits,
-        shutdown,
-    )
-    .await;
-    stop.send_replace(true);
-    refetching.abort();
-    let _ended = tokio::join!(health_server, refetching);
-    // The last clone of the audit log went with the router; the writer ends when its queue is empty.
-    let _written = tokio::task::spawn_blocking(move || writer.join()).await;
-    tracing::info!("ended");
-    Ok(())
-}
-
-async fn stopped(mut stopping: watch::Receiver<bool>) {
-    let _sender_gone = stopping.wait_for(|stop| *stop).await;
-}
-
-async fn bind(key: &str, address: std::net::SocketAddr) -> Result<TcpListener, RunError> {
-    TcpListener::bind(address)
-        .await
-        .map_err(failed(format!("cannot listen on {key} {address}")))
-}
-
-fn local(listener: &TcpListener) -> Result<std::net::SocketAddr, RunError> {
-    listener
-        .local_addr()
-        .map_err(failed("cannot tell the bound address"))
 }

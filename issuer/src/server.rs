@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use axum::Router;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -49,18 +50,21 @@ impl Readiness {
     }
 }
 
+/// TLS of a listener: each new connection takes what is there now, and open ones go on with what they took.
+pub type ListenerTls = Arc<ArcSwap<ServerConfig>>;
+
 /// Serves `router` on `listener` until `shutdown`, then finishes what was begun: connections in the kernel's queue,
 /// handshakes, and requests in flight. `tls: None` is plain HTTP, for health checks.
 pub async fn serve(
     listener: TcpListener,
-    tls: Option<Arc<ServerConfig>>,
+    tls: Option<ListenerTls>,
     router: Router,
     limits: Limits,
     shutdown: impl Future<Output = ()>,
 ) {
     let (stop, stopping) = watch::channel(false);
     let mut accepting = Accepting {
-        tls: tls.map(TlsAcceptor::from),
+        tls,
         router,
         limits,
         stopping,
@@ -89,7 +93,7 @@ pub async fn serve(
 }
 
 struct Accepting {
-    tls: Option<TlsAcceptor>,
+    tls: Option<ListenerTls>,
     router: Router,
     limits: Limits,
     stopping: watch::Receiver<bool>,
@@ -115,7 +119,8 @@ impl Accepting {
     }
 
     fn start(&mut self, stream: TcpStream, remote: SocketAddr, slot: OwnedSemaphorePermit) {
-        let (tls, router, limits) = (self.tls.clone(), self.router.clone(), self.limits);
+        let tls = self.tls.as_ref().map(|tls| TlsAcceptor::from(tls.load_full()));
+        let (router, limits) = (self.router.clone(), self.limits);
         let stopping = self.stopping.clone();
         self.connections.spawn(async move {
             connection::serve(stream, remote, tls, router, limits, stopping).await;

@@ -97,11 +97,75 @@ fn get(address: &str, path: &str) -> String {
     answer
 }
 
+fn signal(name: &str, child: &std::process::Child) {
+    let sent = Command::new("kill")
+        .args([name, &child.id().to_string()])
+        .status();
+    assert!(sent.unwrap().success());
+}
+
+#[test]
+fn sighup_reloads_at_once_and_health_says_what_came_of_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = init(dir.path());
+    let mut serve = program(&["serve", "--config", &config]);
+    let mut child = serve.stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut until = |message: &str| -> Value {
+        let mut logged = || -> Value { serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap() };
+        loop {
+            let line = logged();
+            if line["message"].as_str().unwrap().starts_with(message) {
+                return line;
+            }
+        }
+    };
+    let listening = until("listening");
+    let health = listening["health"].as_str().unwrap();
+    let configuration = |answer: &str| -> Value {
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        let body = answer.split_once("\r\n\r\n").unwrap().1;
+        serde_json::from_str::<Value>(body).unwrap()["configuration"].take()
+    };
+    signal("-HUP", &child);
+    until("asked to reload: nothing has changed");
+
+    let yaml = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, yaml.replace("ttl: 10m", "ttl: 2h")).unwrap();
+    signal("-HUP", &child);
+    let refused = until("not reloaded: what was loaded before stays in force");
+    assert!(
+        refused["error"]
+            .as_str()
+            .unwrap()
+            .contains("certificate.ttl: \"2h\"")
+    );
+    assert_eq!(configuration(&get(health, "/readyz"))["problems"], 1);
+
+    let moved = yaml
+        .replace("ttl: 10m", "ttl: 5m")
+        .replace("file: \"-\"", "file: audit.jsonl");
+    std::fs::write(&config, moved).unwrap();
+    signal("-HUP", &child);
+    until("reloaded");
+    assert_eq!(
+        until("these keep their value until a restart")["keys"],
+        "audit.file"
+    );
+    let told = configuration(&get(health, "/readyz"));
+    assert_eq!(
+        (&told["problems"], &told["needsRestart"]),
+        (&0.into(), &serde_json::json!(["audit.file"]))
+    );
+    signal("-TERM", &child);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
 #[test]
 fn it_serves_until_it_is_told_to_end() {
     let dir = tempfile::tempdir().unwrap();
     let config = init(dir.path());
-    for signal in ["-TERM", "-INT"] {
+    for name in ["-TERM", "-INT"] {
         let mut child = program(&["serve", "--config", &config])
             .stderr(Stdio::piped())
             .spawn()
@@ -134,13 +198,7 @@ fn it_serves_until_it_is_told_to_end() {
             stream.read_to_end(&mut answer).map(|_| answer)
         });
         assert!(plain.is_err() || !plain.unwrap().starts_with(b"HTTP"));
-        assert!(
-            Command::new("kill")
-                .args([signal, &child.id().to_string()])
-                .status()
-                .unwrap()
-                .success()
-        );
+        signal(name, &child);
         assert_eq!(logged()["message"], "shutting down: finishing requests in flight");
         assert_eq!(logged()["message"], "ended");
         assert_eq!(child.wait().unwrap().code(), Some(0));

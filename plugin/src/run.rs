@@ -40,6 +40,9 @@ const ISSUE_PATIENCE: Duration = Duration::from_secs(120);
 /// How long the requests of a login may take, beside the person.
 const REQUESTS_OF_A_LOGIN: Duration = Duration::from_secs(180);
 
+/// What comes of a session that could not be kept.
+const LOG_IN_AGAIN: &str = "you log in again when the credential ends";
+
 /// The asynchronous runtime: one thread, and only where the network is needed.
 pub fn runtime() -> Result<tokio::runtime::Runtime, Error> {
     tokio::runtime::Builder::new_current_thread()
@@ -81,7 +84,12 @@ impl Run<'_> {
         let why = match self.renew(&accepted).await {
             Ok(renew::Outcome::Renewed(credential)) => return Ok(*credential),
             Ok(renew::Outcome::LoginNeeded { why, .. }) => why,
-            Err(error) => return self.still_good(kept, &error).ok_or(error),
+            Err(error) => match (self.still_good(kept.clone(), &error), error) {
+                (Some(credential), _) => return Ok(credential),
+                // A keyring that does not answer must not lock out a person who can log in.
+                (None, Error::Store(error)) if self.ui.interactive() => error.to_string(),
+                (None, error) => return Err(error),
+            },
         };
         let required = Error::LoginRequired {
             issuer: self.settings.issuer()?.clone(),
@@ -153,8 +161,12 @@ impl Run<'_> {
             let _said_already = self.keep(&postponed.obtained_for(self.cluster_ca, None));
         }
         let left = kept.left(self.clock.now()).whole_seconds();
+        let next = error
+            .hint()
+            .map(|hint| format!("\n  next: {hint}"))
+            .unwrap_or_default();
         self.ui.say(&format!(
-            "kubectl-gatepass: the credential could not be renewed and ends in {left} s: {error}"
+            "kubectl-gatepass: the credential could not be renewed and ends in {left} s: {error}{next}"
         ));
         Some(kept)
     }
@@ -169,16 +181,22 @@ impl Run<'_> {
             .save(&self.credential_entry()?, &credential.write(), Some(left))
         {
             // A login that succeeded is never lost because it could not be stored.
-            self.not_kept("credential", &error);
+            self.not_kept("credential", "the next command gets another", &error);
         }
         Ok(())
     }
 
-    fn not_kept(&self, what: &str, error: &StoreError) {
-        self.ui.say(&format!(
-            "kubectl-gatepass: the {what} could not be kept, so the next command asks again: {error}\n  next: {}",
-            error.hint()
-        ));
+    /// Says what could not be kept and what comes of it. One keyring refuses session and credential for one reason: that
+    /// is named once, with the way out.
+    fn not_kept(&self, what: &str, so: &str, error: &StoreError) {
+        let text = match self.store.told(error) {
+            false => format!(
+                "the {what} could not be kept, so {so}: {error}\n  next: {}",
+                error.hint()
+            ),
+            true => format!("the {what} could not be kept either, so {so}"),
+        };
+        self.ui.say(&format!("kubectl-gatepass: {text}"));
     }
 
     fn credential_entry(&self) -> Result<Entry<'_>, Error> {

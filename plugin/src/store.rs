@@ -20,7 +20,7 @@ mod split;
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -51,6 +51,8 @@ pub struct Store {
     /// Where credentials rest, first choice first.
     credentials: Vec<Place>,
     sessions: Place,
+    /// The way out that a person was told last.
+    told: Mutex<Option<String>>,
 }
 
 #[derive(Debug, Clone)]
@@ -100,7 +102,17 @@ impl Store {
             state_dir,
             credentials,
             sessions,
+            told: Mutex::new(None),
         })
+    }
+
+    /// Whether a person was told the way out of this fault before; from now on they were.
+    pub fn told(&self, error: &StoreError) -> bool {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let hint = error.hint();
+        let known = told.as_ref() == Some(&hint);
+        *told = Some(hint);
+        known
     }
 
     /// The secret of an entry; `None` if there is none.

@@ -199,6 +199,12 @@ fn hung() {
     all_fail(|error| matches!(error, StoreError::Hung { .. }));
 }
 
+#[test]
+#[ignore = "needs a bus that lets nobody speak to the Secret Service: run by make test"]
+fn denied() {
+    all_fail(|error| matches!(error, StoreError::Denied { .. }));
+}
+
 /// Runs one of the tests above in a process with another bus.
 fn with_bus(address: Option<&str>, home: &Path, test: &str) {
     let mut child = Command::new(env::current_exe().expect("tests are files"));

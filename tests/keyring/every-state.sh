@@ -17,4 +17,5 @@ no-login no_login
 no-service no_service
 no-bus no_bus
 hung hung
+denied denied
 X

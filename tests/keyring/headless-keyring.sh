@@ -7,19 +7,21 @@
 #       --no-service          bus runs, nobody owns or can activate org.freedesktop.secrets
 #       --no-bus              no bus: DBUS_SESSION_BUS_ADDRESS unset, XDG_RUNTIME_DIR empty
 #       --hung                daemon is stopped (SIGSTOP): requests are never answered
+#       --denied              daemon runs unlocked, and the bus lets nobody speak to it
+# CMD finds the daemon's pid in the file $KEYRING_PID_FILE. A daemon that ends is started again, unlocked if it was before.
 #       --keyctl-session      also give CMD a fresh kernel session keyring (needed by linux-keyutils-keyring-store)
 # Packages (Debian 12): apt-get install -y --no-install-recommends gnome-keyring dbus dbus-bin libsecret-tools keyutils
 # Nothing of the caller's is touched: own XDG_DATA_HOME, XDG_RUNTIME_DIR and bus in a temp dir; only own pids are ended.
 set -euo pipefail
 SELF=$(readlink -f "$0"); PW=${KEYRING_PASSWORD:-ci-password}; MODE=unlocked; KS=()
 while [ $# -gt 0 ]; do case $1 in
-  --unlocked|--locked|--no-login|--no-service|--no-bus|--hung) MODE=${1#--};;
+  --unlocked|--locked|--no-login|--no-service|--no-bus|--hung|--denied) MODE=${1#--};;
   --keyctl-session) KS=(keyctl session -);;
   --) shift; break;; *) break;; esac; shift; done
 
 if [ $# -eq 0 ]; then   # ---- self-test
   L='timeout 5 secret-tool lookup service gatepass username seed'
-  for m in unlocked locked no-login no-service no-bus hung; do
+  for m in unlocked locked no-login no-service no-bus hung denied; do
     s=$(date +%s%N); rc=0
     if [ $m = unlocked ]; then
       out=$("$SELF" --unlocked -- bash -c "printf s3cret | secret-tool store --label=t service gatepass username seed && $L" 2>&1) || rc=$?
@@ -29,7 +31,7 @@ if [ $# -eq 0 ]; then   # ---- self-test
 fi
 
 T=$(mktemp -d "${TMPDIR:-/tmp}/hk.XXXXXX"); chmod 700 "$T"; mkdir -m 700 "$T/run" "$T/data"
-export XDG_RUNTIME_DIR=$T/run XDG_DATA_HOME=$T/data
+export XDG_RUNTIME_DIR=$T/run XDG_DATA_HOME=$T/data KEYRING_PID_FILE=$T/gkd.pid
 unset DISPLAY WAYLAND_DISPLAY GNOME_KEYRING_CONTROL DBUS_SESSION_BUS_ADDRESS
 PIDS=()
 cleanup() {
@@ -38,6 +40,11 @@ cleanup() {
   for p in ${PIDS[@]+"${PIDS[@]}"}; do kill "$p" 2>/dev/null || :; done
   wait 2>/dev/null || :; rm -rf "$T"; }
 trap cleanup EXIT; trap 'exit 143' TERM INT
+
+# As confined programs see it: the service is there, and the bus hands it nothing.
+deny() {
+  sed -i 's|<allow own="\*"/>|&<deny send_destination="org.freedesktop.secrets"/>|' "$T/bus.conf"
+  dbus-send --session --print-reply --dest=org.freedesktop.DBus / org.freedesktop.DBus.ReloadConfig >/dev/null; }
 
 if [ $MODE != no-bus ]; then
   # No <servicedir>: nothing is D-Bus-activated behind our back (no second, locked daemon; no gcr-prompter).
@@ -70,6 +77,7 @@ case $MODE in
   locked)   up unlock; seed; ss Lock array:objpath:/org/freedesktop/secrets/collection/login >/dev/null;;
   no-login) up start;;
   hung)     up unlock; seed; kill -STOP "$(cat "$T/gkd.pid")";;
+  denied)   up unlock; deny;;
 esac
 # In the background, so that a signal to this script ends everything at once: bash runs no trap while a child is in the foreground.
 exec 3<&0

@@ -1,6 +1,7 @@
-//! What stands in front of an issuer in a test: a counter of connections, or somebody who keeps all that passes.
+//! What stands in front of an issuer in a test: a counter of connections, which also spreads them over replicas, or
+//! somebody who keeps all that passes.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -21,10 +22,30 @@ use crate::http::{Http, runtime, tls_provider};
 use crate::issuer::Prepared;
 
 /// Hands every connection on, byte for byte, and counts them: "no network request at all" is "no connection".
+///
+/// Over several replicas it spreads connections in turn, as a Kubernetes Service does. One that refuses is passed over,
+/// which a Service does as soon as it has learned that a replica is going; what a replica has accepted is its own.
 pub struct Counter {
     /// The port it listens on.
     pub port: u16,
     connections: Arc<AtomicU64>,
+    upstreams: Arc<Mutex<Vec<u16>>>,
+}
+
+/// Connects to the next replica that listens.
+async fn connect(upstreams: &Mutex<Vec<u16>>, turn: &AtomicUsize) -> Option<TcpStream> {
+    let upstreams = upstreams
+        .lock()
+        .expect("no thread panics while it holds this")
+        .clone();
+    let first = turn.fetch_add(1, Ordering::Relaxed);
+    for at in 0..upstreams.len() {
+        let port = upstreams[(first + at) % upstreams.len()];
+        if let Ok(stream) = TcpStream::connect(("127.0.0.1", port)).await {
+            return Some(stream);
+        }
+    }
+    None
 }
 
 impl Counter {
@@ -39,19 +60,34 @@ impl Counter {
             .port();
         let connections = Arc::new(AtomicU64::new(0));
         let count = Arc::clone(&connections);
+        let upstreams = Arc::new(Mutex::new(vec![upstream]));
+        let (known, turn) = (Arc::clone(&upstreams), Arc::new(AtomicUsize::new(0)));
         runtime().spawn(async move {
             while let Ok((mut inward, _)) = listener.accept().await {
                 count.fetch_add(1, Ordering::SeqCst);
+                let (known, turn) = (Arc::clone(&known), Arc::clone(&turn));
                 tokio::spawn(async move {
                     // An issuer that is down refuses; the caller then sees its connection close, as through any proxy.
-                    let Ok(mut outward) = TcpStream::connect(("127.0.0.1", upstream)).await else {
+                    let Some(mut outward) = connect(&known, &turn).await else {
                         return;
                     };
                     let _ = tokio::io::copy_bidirectional(&mut inward, &mut outward).await;
                 });
             }
         });
-        Self { port, connections }
+        Self {
+            port,
+            connections,
+            upstreams,
+        }
+    }
+
+    /// Hands connections to whoever listens on `upstream`, too.
+    pub fn also(&self, upstream: u16) {
+        self.upstreams
+            .lock()
+            .expect("no thread panics while it holds this")
+            .push(upstream);
     }
 
     /// Connections accepted so far.

@@ -41,9 +41,8 @@ pub struct Provider {
 pub struct Idp {
     provider: Provider,
     control: String,
-    pid: u64,
     http: Http,
-    _process: Leashed,
+    process: Leashed,
 }
 
 impl Deref for Idp {
@@ -109,9 +108,8 @@ impl Idp {
         Self {
             provider,
             control: text(&ready, "control"),
-            pid: ready["pid"].as_u64().expect("a number in the ready line"),
             http: Http::plain(),
-            _process: process,
+            process,
         }
     }
 
@@ -146,22 +144,12 @@ impl Idp {
 
     /// Stops it as it stands (SIGSTOP): connections are still accepted, by the kernel, and nothing answers.
     pub fn freeze(&self) {
-        self.signal("-STOP");
+        self.process.signal("STOP");
     }
 
     /// Lets it go on.
     pub fn thaw(&self) {
-        self.signal("-CONT");
-    }
-
-    fn signal(&self, signal: &str) {
-        let status = Command::new("kill")
-            .args([signal, &self.pid.to_string()])
-            .status();
-        assert!(
-            status.expect("kill runs").success(),
-            "the identity provider is there"
-        );
+        self.process.signal("CONT");
     }
 
     /// Ends every grant of an account: its refresh tokens are dead.

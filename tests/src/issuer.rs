@@ -1,7 +1,7 @@
 //! Our issuer: the real binary, configured by its own `init`.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::clock::Clock;
 use crate::cluster::Cluster;
 use crate::front::Counter;
-use crate::http::{Http, free_port};
+use crate::http::{Answer, Http, free_port};
 use crate::idp::{CLIENT_ID, Provider};
 use crate::parts::binary;
 use crate::process::{Farewell, Leashed, append, until, write_atomically};
@@ -27,6 +27,21 @@ pub struct Prepared {
     health: u16,
 }
 
+/// One more process with the configuration and the keys of an issuer, and listeners of its own.
+pub struct Replica {
+    serving: Serving,
+    audit: PathBuf,
+}
+
+/// A `serve` process, ended gracefully with this value.
+struct Serving {
+    /// Its files, without `.yaml` and `.log`.
+    name: PathBuf,
+    health: String,
+    variables: Vec<(&'static str, String)>,
+    process: Leashed,
+}
+
 /// A running issuer; ended gracefully with this value.
 pub struct Issuer {
     /// The URL in its configuration, on which a counter listens and hands every connection to the issuer.
@@ -38,7 +53,7 @@ pub struct Issuer {
     /// A client that trusts `serving_ca`.
     pub http: Http,
     prepared: Prepared,
-    process: Leashed,
+    serving: Serving,
 }
 
 impl Prepared {
@@ -123,35 +138,14 @@ impl Prepared {
 
     /// Starts `serve` with a clock of its own.
     pub fn serve_at(self, clock: Option<&Clock>) -> Issuer {
-        let mut command = Command::new(binary("gatepass-issuer"));
-        command
-            .args(["serve", "--log", "trace", "--config"])
-            .arg(self.config_file());
-        if let Some(clock) = clock {
-            clock.show_to(&mut command);
-        }
-        let log = self.dir.join("issuer.log");
         let audit = append(&self.audit_file());
-        let mut process = Leashed::spawn(
-            "gatepass-issuer",
-            &command,
-            &log,
-            Some(audit.into()),
-            Farewell::Term,
-        );
-        let (http, ready) = (Http::plain(), format!("http://127.0.0.1:{}/readyz", self.health));
-        until(
-            "the issuer is ready (see issuer.log)",
-            Duration::from_secs(30),
-            || {
-                assert!(
-                    process.ended().is_none(),
-                    "gatepass-issuer ended: see {}",
-                    log.display()
-                );
-                http.is_ok(&ready).then_some(())
-            },
-        );
+        self.serve_into(audit.into(), clock)
+    }
+
+    /// Starts `serve` with a standard output, which takes the audit records, of the test's own.
+    pub fn serve_into(self, stdout: Stdio, clock: Option<&Clock>) -> Issuer {
+        let variables = clock.map(|clock| clock.variables().to_vec()).unwrap_or_default();
+        let serving = Serving::start(self.dir.join("issuer"), self.health, variables, stdout);
         let config = self.config();
         let text = |key: &str| {
             config["cluster"][key]
@@ -167,7 +161,7 @@ impl Prepared {
             http: Http::trusting(&serving_ca),
             serving_ca,
             prepared: self,
-            process,
+            serving,
         }
     }
 
@@ -184,6 +178,79 @@ impl Prepared {
     fn audit_file(&self) -> PathBuf {
         self.dir.join("audit.jsonl")
     }
+}
+
+impl Serving {
+    fn start(name: PathBuf, health: u16, variables: Vec<(&'static str, String)>, stdout: Stdio) -> Self {
+        let process = Self::spawn(&name, &variables, stdout);
+        let mut serving = Self {
+            name,
+            health: format!("http://127.0.0.1:{health}/readyz"),
+            variables,
+            process,
+        };
+        serving.wait();
+        serving
+    }
+
+    fn spawn(name: &Path, variables: &[(&'static str, String)], stdout: Stdio) -> Leashed {
+        let mut command = Command::new(binary("gatepass-issuer"));
+        command
+            .args(["serve", "--log", "trace", "--config"])
+            .arg(name.with_extension("yaml"))
+            .envs(variables.iter().map(|(name, value)| (name, value)));
+        let log = name.with_extension("log");
+        Leashed::spawn("gatepass-issuer", &command, &log, Some(stdout), Farewell::Term)
+    }
+
+    fn wait(&mut self) {
+        let http = Http::plain();
+        until(
+            "the issuer is ready (see its log)",
+            Duration::from_secs(30),
+            || {
+                assert!(
+                    self.process.ended().is_none(),
+                    "gatepass-issuer ended: see {}.log",
+                    self.name.display()
+                );
+                http.is_ok(&self.health).then_some(())
+            },
+        );
+    }
+
+    /// Ends it gracefully and starts it anew.
+    fn restart(&mut self, stdout: Stdio) {
+        let status = self.process.end();
+        assert!(status.success(), "it ended well: {status}");
+        self.process = Self::spawn(&self.name, &self.variables, stdout);
+        self.wait();
+    }
+}
+
+impl Replica {
+    /// Ends it gracefully, starts it anew and waits until it is ready.
+    pub fn restart(&mut self) {
+        self.serving.restart(append(&self.audit).into());
+    }
+
+    /// Certificates it has issued so far, by its audit records.
+    pub fn issued(&self) -> usize {
+        issued(&self.audit)
+    }
+}
+
+fn records(audit: &Path) -> Vec<Value> {
+    let text = std::fs::read_to_string(audit).expect("the audit file is there");
+    text.lines()
+        .map(|line| serde_json::from_str(line).expect("an audit record is a line of JSON"))
+        .collect()
+}
+
+fn issued(audit: &Path) -> usize {
+    let records = records(audit);
+    let issued = records.iter().filter(|record| !record["credentialId"].is_null());
+    issued.count()
 }
 
 impl Issuer {
@@ -214,29 +281,91 @@ impl Issuer {
 
     /// Its audit records so far.
     pub fn audit(&self) -> Vec<Value> {
-        let text = std::fs::read_to_string(self.prepared.audit_file()).expect("the audit file is there");
-        text.lines()
-            .map(|line| serde_json::from_str(line).expect("an audit record is a line of JSON"))
-            .collect()
+        records(&self.prepared.audit_file())
     }
 
     /// Certificates it has issued so far, by its audit records.
     pub fn issued(&self) -> usize {
-        self.audit()
-            .iter()
-            .filter(|record| record.get("credentialId").is_some_and(|id| !id.is_null()))
-            .count()
+        issued(&self.prepared.audit_file())
+    }
+
+    /// Its directory.
+    pub fn dir(&self) -> &Path {
+        &self.prepared.dir
+    }
+
+    /// Changes the configuration file under the running process.
+    pub fn edit(&self, change: impl FnOnce(&mut Value)) {
+        self.prepared.edit(change);
+    }
+
+    /// Asks the running process to reload at once.
+    pub fn hang_up(&self) {
+        self.serving.process.signal("HUP");
+    }
+
+    /// What `/readyz` says.
+    pub fn readiness(&self) -> Answer {
+        let answer = Http::plain().send("GET", &self.serving.health, &[], Vec::new());
+        answer.expect("the health listener answers")
+    }
+
+    /// What it has logged so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.prepared.dir.join("issuer.log")).expect("the log is there")
+    }
+
+    /// Ends it gracefully and starts it anew at the same address. Other threads may be in the middle of requests.
+    pub fn restart(&mut self) {
+        let audit = append(&self.prepared.audit_file());
+        self.serving.restart(audit.into());
+    }
+
+    /// Ends it and leaves its address to nobody.
+    pub fn halt(&mut self) {
+        self.serving.process.end();
+    }
+
+    /// Starts it again after [`Issuer::halt`].
+    pub fn resume(&mut self) {
+        let audit = append(&self.prepared.audit_file());
+        self.serving.process = Serving::spawn(&self.serving.name, &self.serving.variables, audit.into());
+        self.serving.wait();
+    }
+
+    /// Starts a replica: the same configuration and keys, listeners of its own, behind the same URL.
+    pub fn replica(&self, name: &str) -> Replica {
+        let (listen, health) = (free_port(), free_port());
+        let mut config = self.prepared.config();
+        config["listen"]["address"] = format!("127.0.0.1:{listen}").into();
+        config["listen"]["healthAddress"] = format!("127.0.0.1:{health}").into();
+        let path = self.prepared.dir.join(name);
+        write_atomically(&path.with_extension("yaml"), &format!("{config:#}"));
+        let audit = path.with_extension("jsonl");
+        let serving = Serving::start(
+            path,
+            health,
+            self.serving.variables.clone(),
+            append(&audit).into(),
+        );
+        self.prepared.front.also(listen);
+        Replica { serving, audit }
+    }
+
+    /// Sends it a signal: `STOP` makes it silent until `CONT`.
+    pub fn signal(&self, signal: &str) {
+        self.serving.process.signal(signal);
     }
 
     /// Ends it and serves again, at the same URL, with a changed configuration.
     pub fn serve_again(mut self, change: impl FnOnce(&mut Value)) -> Self {
-        self.process.end();
+        self.serving.process.end();
         self.prepared.edit(change);
         self.prepared.serve()
     }
 
     /// Asks it to end and waits for that.
-    pub fn stop(mut self) -> std::process::ExitStatus {
-        self.process.end()
+    pub fn stop(mut self) -> ExitStatus {
+        self.serving.process.end()
     }
 }

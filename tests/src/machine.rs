@@ -1,11 +1,12 @@
 //! A person's machine: home, keyring, browser, kubeconfig and the plugin, apart from every other.
 
 mod desktop;
+mod terminal;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -16,10 +17,11 @@ use crate::cluster::{Cluster, base64};
 use crate::idp::Provider;
 use crate::issuer::Issuer;
 use crate::parts::{binary, control_plane, program};
-use crate::process::{Leashed, write_atomically};
+use crate::process::write_atomically;
 
-pub use desktop::Browser;
-use desktop::{BROWSER_CAS, BROWSER_USER, quote, quote_path, start_keyring, write_browser};
+use desktop::{BROWSER_CAS, BROWSER_USER, Desktop, write_browser};
+pub use desktop::{Browser, Keyring};
+pub use terminal::Started;
 
 /// One person at one machine. Its keyring ends with this value.
 pub struct Machine {
@@ -28,7 +30,7 @@ pub struct Machine {
     environment: BTreeMap<String, String>,
     runs: AtomicUsize,
     transcript: Mutex<Vec<(String, Run)>>,
-    _keyring: Leashed,
+    desktop: Option<Desktop>,
 }
 
 /// What a command printed.
@@ -60,6 +62,38 @@ impl Machine {
 
     /// The same with another browser, and a clock of its own.
     pub fn with(dir: &Path, user: &str, idp: &Provider, browser: Browser, clock: Option<&Clock>) -> Self {
+        Self::with_keyring(dir, user, idp, browser, clock, Keyring::Unlocked)
+    }
+
+    /// The same with a keyring in another state.
+    pub fn with_keyring(
+        dir: &Path,
+        user: &str,
+        idp: &Provider,
+        browser: Browser,
+        clock: Option<&Clock>,
+        keyring: Keyring,
+    ) -> Self {
+        fs::create_dir_all(dir).expect("the scratch directory is writable");
+        Self::around(dir, user, idp, browser, clock, Some(Desktop::start(dir, keyring)))
+    }
+
+    /// A machine without a desktop, whose person keeps secrets in files: light enough to have fifty of them. (The kernel
+    /// gives a user who is not root room for a few credentials only.)
+    pub fn without_desktop(dir: &Path, user: &str, idp: &Provider, clock: Option<&Clock>) -> Self {
+        let machine = Self::around(dir, user, idp, Browser::Fast, clock, None);
+        machine.configure(|config| config["store"] = "file".into());
+        machine
+    }
+
+    fn around(
+        dir: &Path,
+        user: &str,
+        idp: &Provider,
+        browser: Browser,
+        clock: Option<&Clock>,
+        desktop: Option<Desktop>,
+    ) -> Self {
         for part in ["bin", "home", "config/gatepass", "state", "cache", "runs"] {
             fs::create_dir_all(dir.join(part)).expect("the scratch directory is writable");
         }
@@ -72,7 +106,10 @@ impl Machine {
                 .expect("the scratch directory is new");
         }
         write_browser(dir, user, idp, browser);
-        let (keyring, mut environment) = start_keyring(dir);
+        let mut environment = desktop
+            .as_ref()
+            .map(|desktop| desktop.environment.clone())
+            .unwrap_or_default();
         let at = |name: &str| dir.join(name).display().to_string();
         environment.extend([
             ("PATH".into(), format!("{}:/usr/bin:/bin", at("bin"))),
@@ -90,7 +127,7 @@ impl Machine {
             environment,
             runs: AtomicUsize::new(0),
             transcript: Mutex::new(Vec::new()),
-            _keyring: keyring,
+            desktop,
         };
         machine.configure(|config| {
             *config = json!({
@@ -201,34 +238,6 @@ impl Machine {
         run.json()["status"]["userInfo"].clone()
     }
 
-    /// Starts kubectl at a terminal of its own. kubectl hands a plugin its standard input, and says that a person is
-    /// there, only where that is a terminal; what is printed goes to files, as nobody wants it mixed.
-    pub fn start_kubectl(&self, args: &[&str]) -> Started {
-        let number = self.runs.fetch_add(1, Ordering::SeqCst);
-        let file = |kind: &str| self.dir.join("runs").join(format!("{number}.{kind}"));
-        let (out, err) = (file("out"), file("err"));
-        let words: Vec<_> = ["kubectl"].iter().chain(args).map(|word| quote(word)).collect();
-        let line = format!(
-            "exec {} >{} 2>{}",
-            words.join(" "),
-            quote_path(&out),
-            quote_path(&err)
-        );
-        let mut command = self.command("script");
-        command.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
-        let child = command
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("script starts");
-        Started {
-            line,
-            child,
-            out,
-            err,
-        }
-    }
-
     /// Runs kubectl as a program does that has no terminal.
     pub fn kubectl_without_terminal(&self, args: &[&str]) -> Run {
         self.run(self.command("kubectl").args(args))
@@ -318,6 +327,25 @@ impl Machine {
             .collect()
     }
 
+    /// Locks the desktop's keyring, as a screen saver may.
+    pub fn lock_keyring(&self) {
+        let lock = "--session --print-reply --dest=org.freedesktop.secrets /org/freedesktop/secrets \
+                    org.freedesktop.Secret.Service.Lock array:objpath:/org/freedesktop/secrets/collection/login";
+        let locked = command_output(self.command("dbus-send").args(lock.split_ascii_whitespace()));
+        assert!(locked.status.success(), "{locked:?}");
+    }
+
+    /// Sends a signal to the desktop's keyring. One that ends is started again, unlocked.
+    pub fn signal_keyring(&self, signal: &str) {
+        let desktop = self.desktop.as_ref().expect("this machine has a desktop");
+        desktop.signal(signal);
+    }
+
+    /// Opens `url` as the person of [`Browser::Idle`] who comes back to the browser, and logs in.
+    pub fn finish_login(&self, url: &str) {
+        self.run(self.command("person").arg(url)).expect_ok();
+    }
+
     /// Directories of the keyring itself.
     pub fn keyring_places(&self) -> Vec<PathBuf> {
         ["XDG_DATA_HOME", "XDG_RUNTIME_DIR"]
@@ -341,8 +369,8 @@ impl Machine {
             .count()
     }
 
-    /// The plugin's entries for this person in the kernel's user keyring: id and description.
-    fn kernel_keys(&self) -> Vec<(String, String)> {
+    /// The plugin's entries for this person in the kernel's user keyring: id, and the line of /proc/keys.
+    pub fn kernel_keys(&self) -> Vec<(String, String)> {
         let keys = fs::read_to_string("/proc/keys").unwrap_or_default();
         let state = self.dir.join("state").display().to_string();
         keys.lines()
@@ -366,30 +394,6 @@ impl Drop for Machine {
             .into_iter()
             .map(|(line, run)| format!("$ {line}\n{}{}", run.stdout, run.stderr));
         let _ = fs::write(self.dir.join("transcript.txt"), runs.collect::<String>());
-    }
-}
-
-/// A kubectl that is running.
-pub struct Started {
-    line: String,
-    child: Child,
-    out: PathBuf,
-    err: PathBuf,
-}
-
-impl Started {
-    /// Waits for it.
-    pub fn finish(mut self, machine: &Machine) -> Run {
-        let ok = self.child.wait().expect("a child can be waited for").success();
-        let read = |path: &Path| String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned();
-        machine.note(
-            &self.line,
-            Run {
-                ok,
-                stdout: read(&self.out),
-                stderr: read(&self.err),
-            },
-        )
     }
 }
 

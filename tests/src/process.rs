@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 
 /// Runs "$@" until it ends or standard input does, whichever is first. Standard input is a pipe that the test holds, so
 /// the kernel closes it however the test ends: a static world is never dropped, and a killed test drops nothing.
-/// `$0` is the signal that asks the program to go.
+/// `$0` is the signal that asks the program to go; one that was stopped hears it only when it goes on.
 const LEASH: &str = r#"
 exec 3<&0
 "$@" </dev/null 3<&- & child=$!
-( cat <&3 >/dev/null; kill -s "$0" "$child" ) 2>/dev/null >/dev/null &
+( cat <&3 >/dev/null; kill -s "$0" "$child"; kill -s CONT "$child" ) 2>/dev/null >/dev/null &
 wait "$child"
 "#;
 
@@ -89,6 +89,17 @@ impl Leashed {
     /// Whether it has ended by itself.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().expect("a child can be waited for")
+    }
+
+    /// Sends a signal to the program: `STOP` makes it silent, with its connections open.
+    pub fn signal(&self, signal: &str) {
+        let leash = self.child.id();
+        let program = std::fs::read_to_string(format!("/proc/{leash}/task/{leash}/children"));
+        let program = program.unwrap_or_default();
+        let program = program.split_ascii_whitespace().next();
+        let mut kill = Command::new("kill");
+        kill.args(["-s", signal, program.expect("the program runs")]);
+        assert!(kill.status().expect("kill runs").success(), "{} ended", self.name);
     }
 
     /// What its threads wait for in the kernel, for the log of a program that does not get ready.

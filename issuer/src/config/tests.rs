@@ -57,9 +57,9 @@ fn what_init_writes_loads() {
     let fixture = Fixture::new();
     let config = fixture.parse(&fixture.yaml).unwrap();
     assert_eq!(config.issuer.cluster.url, "https://localhost:8443");
-    assert_eq!(config.listen.to_string(), "127.0.0.1:8443");
-    assert_eq!(config.listen_health.to_string(), "127.0.0.1:8081");
-    assert_eq!(config.audit, AuditTarget::Stdout);
+    assert_eq!(config.fixed.listen.to_string(), "127.0.0.1:8443");
+    assert_eq!(config.fixed.listen_health.to_string(), "127.0.0.1:8081");
+    assert_eq!(config.fixed.audit, AuditTarget::Stdout);
     let idp = &config.issuer.idps[0];
     assert_eq!(idp.issuer, "https://idp.test");
     assert_eq!(idp.clients[0].scopes, ["openid", "offline_access"]);

@@ -71,7 +71,7 @@ impl Provider {
         };
         tokio::spawn(server::serve(
             listener,
-            Some(tls.unwrap()),
+            Some(Arc::new(arc_swap::ArcSwap::new(tls.unwrap()))),
             router,
             limits,
             std::future::pending(),
@@ -116,11 +116,15 @@ impl Provider {
     }
 
     fn sources_trusting(&self, certificate_authority: Option<String>) -> Arc<KeySources> {
+        Arc::new(KeySources::new(&[self.trusting(certificate_authority)]).unwrap())
+    }
+
+    fn trusting(&self, certificate_authority: Option<String>) -> IdentityProvider {
         let username = PrefixedClaim {
             claim: "sub".into(),
             prefix: String::new(),
         };
-        let idp = IdentityProvider {
+        IdentityProvider {
             issuer: self.idp.issuer().to_owned(),
             clients: Vec::new(),
             mapping: Mapping {
@@ -130,8 +134,7 @@ impl Provider {
             },
             max_token_age: Duration::from_secs(600),
             certificate_authority,
-        };
-        Arc::new(KeySources::new(&[idp]).unwrap())
+        }
     }
 }
 
@@ -316,4 +319,23 @@ async fn until(done: impl Fn() -> bool) {
     tokio::time::timeout(Duration::from_secs(20), condition)
         .await
         .expect("it happens in time");
+}
+
+#[tokio::test]
+async fn what_is_known_of_a_provider_outlives_a_reload_that_leaves_it_as_it_was() {
+    let (one, other) = (Provider::start().await, Provider::start().await);
+    let idps = [&one, &other].map(|provider| provider.trusting(Some(provider.ca.clone())));
+    let old = KeySources::new(&idps).unwrap();
+    assert!(old.refresh(0).await && old.refresh(1).await);
+    let [first, mut second] = idps;
+    second.certificate_authority = Some(one.ca.clone());
+    let new = KeySources::inheriting(&[second, first], &old).unwrap();
+    let known: Vec<_> = new.snapshot().iter().map(Option::is_some).collect();
+    assert_eq!(
+        known,
+        [false, true],
+        "believed by other authorities, it starts anew"
+    );
+    assert!(new.refresh(1).await);
+    assert_eq!(one.times_asked(), 1, "an attempt a moment ago still counts");
 }

@@ -7,6 +7,7 @@ use gatepass_api::{CertificateResponse, Code, PROOF_HEADER, limit};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 use super::{App, Problem, Remote, RequestId, refuse};
+use crate::active::Active;
 use crate::audit::{Record, Trail};
 use crate::error::Refusal;
 use crate::issue::{Issued, Received};
@@ -27,7 +28,9 @@ pub(super) async fn issue(
         Err(problem) => return problem.into_response(),
     };
     let mut trail = Trail::default();
-    let (now, outcome) = answer(&app, &id, &remote, &parts.headers, &body, &mut trail).await;
+    // Taken once, when the request is whole: a reload in the middle changes nothing for it.
+    let active = app.current.load_full();
+    let (now, outcome) = answer(&app, &active, &id, &remote, &parts.headers, &body, &mut trail).await;
     match outcome {
         Ok(answer) => (StatusCode::CREATED, Json(answer)).into_response(),
         Err(refusal) => {
@@ -35,7 +38,7 @@ pub(super) async fn issue(
                 now,
                 &id.0,
                 &remote,
-                &app.issuer.cluster.id,
+                &active.issuer.cluster.id,
                 &trail,
                 Some(&refusal),
             );
@@ -53,6 +56,7 @@ pub(super) async fn issue(
 
 async fn answer(
     app: &App,
+    active: &Active,
     id: &RequestId,
     remote: &str,
     headers: &HeaderMap,
@@ -60,15 +64,15 @@ async fn answer(
     trail: &mut Trail,
 ) -> (i64, Result<CertificateResponse, Refusal>) {
     let mut now = (app.clock)();
-    let mut outcome = exchange(app, headers, body, now, trail);
+    let mut outcome = exchange(app, active, headers, body, now, trail);
     // A key that is not known may be a new one. Fetching is cooled down, and tried once.
     if let (Err(refusal), Some(idp)) = (&outcome, trail.idp)
         && refusal.wants_keys()
     {
-        let published = app.keys.refresh(idp).await;
+        let published = active.keys.refresh(idp).await;
         now = (app.clock)();
         *trail = Trail::default();
-        outcome = exchange(app, headers, body, now, trail);
+        outcome = exchange(app, active, headers, body, now, trail);
         if !published && matches!(outcome, Err(Refusal::IdToken(crate::id_token::Error::UnknownKey))) {
             // The provider cannot be asked, so "unknown" would be a guess.
             outcome = Err(crate::id_token::Error::KeysUnavailable.into());
@@ -78,7 +82,7 @@ async fn answer(
         Ok(issued) => issued,
         Err(refusal) => return (now, Err(refusal)),
     };
-    let record = Record::new(now, &id.0, remote, &app.issuer.cluster.id, trail, None);
+    let record = Record::new(now, &id.0, remote, &active.issuer.cluster.id, trail, None);
     match app.audit.record(&record).await {
         Ok(receipt) => (now, Ok(issued.recorded(receipt))),
         Err(crate::audit::Unavailable) => (now, Err(Refusal::Audit)),
@@ -87,6 +91,7 @@ async fn answer(
 
 fn exchange(
     app: &App,
+    active: &Active,
     headers: &HeaderMap,
     body: &[u8],
     now: i64,
@@ -102,8 +107,9 @@ fn exchange(
         proofs: &proofs,
         body,
     };
-    app.issuer
-        .exchange(received, &app.keys.snapshot(), now, &app.random, trail)
+    active
+        .issuer
+        .exchange(received, &active.keys.snapshot(), now, &app.random, trail)
 }
 
 async fn read(app: &App, id: &RequestId, headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {

@@ -7,7 +7,8 @@ use crate::clock::rfc3339;
 
 /// `GET /v1/cluster`: names the cluster and its identity providers, one element per client.
 pub(super) async fn cluster(State(app): State<App>) -> Json<ClusterInfo> {
-    let issuer = &app.issuer;
+    let active = app.current.load_full();
+    let issuer = &active.issuer;
     let providers = issuer.idps.iter().flat_map(|idp| {
         idp.clients.iter().map(|client| IdentityProvider {
             issuer: idp.issuer.clone(),

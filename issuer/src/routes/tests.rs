@@ -14,6 +14,7 @@ mod token;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 
+use arc_swap::ArcSwap;
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use axum::response::Response;
@@ -23,10 +24,12 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use super::*;
+use crate::active::Active;
 use crate::audit::Sink;
 use crate::cli::{Cli, Command};
 use crate::config::Config;
 use crate::id_token::KeySet;
+use crate::key_source::KeySources;
 
 pub(super) const NOW: i64 = 1_790_000_000;
 pub(super) const ISSUER: &str = "https://idp.test";
@@ -72,6 +75,7 @@ pub(super) struct Issuance {
     pub(super) memory: Memory,
     pub(super) clock: Arc<AtomicI64>,
     pub(super) ca_pem: String,
+    cluster_id: String,
     _dir: tempfile::TempDir,
 }
 
@@ -117,11 +121,15 @@ impl Issuance {
             let idp = if issuer == ISSUER { &*IDP } else { &*OTHER_IDP };
             Some(KeySet::parse(idp.jwks().to_string().as_bytes()).unwrap())
         });
+        let cluster_id = config.issuer.cluster.id.clone();
+        let active = Active {
+            issuer: Arc::new(config.issuer),
+            keys: Arc::new(keys),
+        };
         let clock = Arc::new(AtomicI64::new(NOW));
         let now = Arc::clone(&clock);
         let app = App {
-            issuer: Arc::new(config.issuer),
-            keys: Arc::new(keys),
+            current: Arc::new(ArcSwap::from_pointee(active)),
             audit: AuditLog::start(memory.clone()).unwrap().0,
             clock: Arc::new(move || now.load(Ordering::Relaxed)),
             random: SystemRandom::new(),
@@ -133,12 +141,13 @@ impl Issuance {
             memory,
             clock,
             ca_pem,
+            cluster_id,
             _dir: dir,
         }
     }
 
     pub(super) fn cluster_id(&self) -> &str {
-        &self.app.issuer.cluster.id
+        &self.cluster_id
     }
 
     pub(super) async fn send(&self, request: Request<Body>) -> Response {

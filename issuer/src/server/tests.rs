@@ -32,6 +32,7 @@ async fn run(router: Router, limits: Limits, tls: Option<Arc<ServerConfig>>) -> 
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel();
+    let tls = tls.map(|tls| Arc::new(ArcSwap::new(tls)));
     let served = tokio::spawn(serve(listener, tls, router, limits, async {
         let _either = stopped.await;
     }));
@@ -216,18 +217,46 @@ fn serving(min: TlsVersion) -> (Arc<ServerConfig>, RootCertStore) {
     (tls, roots)
 }
 
-async fn handshake(min: TlsVersion, client: &'static SupportedProtocolVersion) -> bool {
-    let (tls, roots) = serving(min);
-    let running = run(hello(), limits(), Some(tls)).await;
+async fn connect(
+    address: SocketAddr,
+    roots: RootCertStore,
+    version: &'static SupportedProtocolVersion,
+) -> std::io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[client])
+        .with_protocol_versions(&[version])
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
-    let stream = TcpStream::connect(running.address).await.unwrap();
+    let stream = TcpStream::connect(address).await.unwrap();
     let name = rustls::pki_types::ServerName::try_from("localhost").unwrap();
-    let Ok(mut stream) = TlsConnector::from(Arc::new(config)).connect(name, stream).await else {
+    TlsConnector::from(Arc::new(config)).connect(name, stream).await
+}
+
+#[tokio::test]
+async fn a_new_certificate_is_for_new_connections_and_open_ones_go_on() {
+    let ((old, old_roots), (new, new_roots)) = (serving(TlsVersion::V1_3), serving(TlsVersion::V1_3));
+    let tls = Arc::new(ArcSwap::new(old));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let never = std::future::pending();
+    tokio::spawn(serve(listener, Some(Arc::clone(&tls)), hello(), limits(), never));
+    let mut open = connect(address, old_roots.clone(), &version::TLS13)
+        .await
+        .unwrap();
+    tls.store(new);
+    open.write_all(GET_LAST.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    open.read_to_end(&mut answer).await.unwrap();
+    assert!(answer.starts_with(b"HTTP/1.1 200"));
+    assert!(connect(address, old_roots, &version::TLS13).await.is_err());
+    assert!(connect(address, new_roots, &version::TLS13).await.is_ok());
+}
+
+async fn handshake(min: TlsVersion, client: &'static SupportedProtocolVersion) -> bool {
+    let (tls, roots) = serving(min);
+    let running = run(hello(), limits(), Some(tls)).await;
+    let Ok(mut stream) = connect(running.address, roots, client).await else {
         return false;
     };
     stream.write_all(GET_LAST.as_bytes()).await.unwrap();

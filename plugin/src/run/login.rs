@@ -7,7 +7,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use gatepass_api::Salt;
 
 use super::{
-    Attempt, ISSUE_PATIENCE, REFRESH_PATIENCE, Run,
+    Attempt, ISSUE_PATIENCE, LOG_IN_AGAIN, REFRESH_PATIENCE, Run,
     renew::{Held, Outcome},
 };
 use crate::{
@@ -218,7 +218,7 @@ impl Run<'_> {
         let left = session.left(self.clock.now());
         let saved = self.store.save(&entry, &session.write(), Some(left));
         if let Err(error) = &saved {
-            self.not_kept("session", error);
+            self.not_kept("session", LOG_IN_AGAIN, error);
             // The session before this one may be another account's; it must not renew what comes now.
             let _gone_or_unreachable = self.store.delete(&entry);
         }
@@ -241,7 +241,8 @@ impl Run<'_> {
                     profile: &self.settings.profile,
                 };
                 if let Err(error) = self.store.delete(&entry) {
-                    tracing::warn!(%error, issuer = other.url, "cannot delete an old credential");
+                    // Mostly there is none. One that the keyring hides now and shows later has ended by then.
+                    tracing::info!(%error, issuer = other.url, "cannot delete an old credential");
                 }
             }
         }

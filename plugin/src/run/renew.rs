@@ -4,7 +4,7 @@ use aws_lc_rs::rand::SystemRandom;
 use gatepass_api::{CertificateRequest, Code};
 use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
 
-use super::{Attempt, ISSUE_PATIENCE, REFRESH_PATIENCE, Run};
+use super::{Attempt, ISSUE_PATIENCE, LOG_IN_AGAIN, REFRESH_PATIENCE, Run};
 use crate::{
     accepted::{Accepted, PinnedIdp},
     certificate,
@@ -92,12 +92,8 @@ impl Run<'_> {
     /// Renews, as the only program that does so for this cluster.
     pub(super) async fn renew(&self, accepted: &Accepted) -> Result<Outcome, Error> {
         let started = self.clock.now();
-        match self.load_session(accepted) {
-            Ok(Some(_)) => {}
-            Ok(None) => return Ok(login_needed(NO_SESSION)),
-            // A keyring that does not answer must not lock out a person who can log in.
-            Err(error) if self.ui.interactive() => return Ok(login_needed(error.to_string())),
-            Err(error) => return Err(error.into()),
+        if self.load_session(accepted)?.is_none() {
+            return Ok(login_needed(NO_SESSION));
         }
         let (locks, issuing) = (self.locks(), self.credential_entry()?);
         let _issuing = locks.acquire(&issuing, Purpose::Issue, ISSUE_PATIENCE).await?;
@@ -168,10 +164,12 @@ impl Run<'_> {
                     if self.keep_unless_replaced(accepted, held, &credential).await? {
                         return Ok(Outcome::Renewed(Box::new(credential)));
                     }
-                    // Another account's credential must not be served under this name, nor one after a logout.
                     match self.load_session(accepted)? {
+                        // Another account's credential must not be served under this name.
                         Some(session) if may_be_replaced => held.session = session,
-                        _ => return Ok(login_needed("the session was ended meanwhile")),
+                        Some(_) => return Ok(login_needed("the session was replaced meanwhile")),
+                        // This command began before the logout; nobody who has just logged out is asked to log in.
+                        None => return Ok(Outcome::Renewed(Box::new(credential))),
                     }
                     may_be_replaced = false;
                     continue;
@@ -301,7 +299,7 @@ impl Run<'_> {
                 self.store
                     .save(&self.session_entry(accepted), &held.session.write(), Some(left))
         {
-            self.not_kept("refreshed session", &error);
+            self.not_kept("refreshed session", LOG_IN_AGAIN, &error);
         }
         Ok(outcome)
     }

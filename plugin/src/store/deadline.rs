@@ -13,7 +13,7 @@ use super::StoreError;
 #[derive(Debug)]
 pub(super) struct Deadline {
     limit: Duration,
-    hung_at: Mutex<Option<Instant>>,
+    hung: Mutex<Option<(Instant, StoreError)>>,
 }
 
 /// How long a keyring that has not answered is not asked again: what follows in the same command would wait as long for
@@ -24,7 +24,7 @@ impl Deadline {
     pub(super) fn new(limit: Duration) -> Self {
         Self {
             limit,
-            hung_at: Mutex::new(None),
+            hung: Mutex::new(None),
         }
     }
 
@@ -33,10 +33,9 @@ impl Deadline {
         &self,
         call: impl FnOnce(Instant) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let hung = || StoreError::Hung { after: self.limit };
-        let mut hung_at = self.hung_at.lock().unwrap_or_else(PoisonError::into_inner);
-        if hung_at.is_some_and(|at| at.elapsed() < REST) {
-            return Err(hung());
+        let mut hung = self.hung.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, error)) = hung.as_ref().filter(|(at, _)| at.elapsed() < REST) {
+            return Err(error.clone());
         }
         let (answer, answered) = mpsc::sync_channel(1);
         let end = Instant::now() + self.limit;
@@ -54,10 +53,13 @@ impl Deadline {
             .map_err(|error| failed(error.to_string()))?;
         let answer = match answered.recv_timeout(self.limit) {
             Ok(answer) => answer,
-            Err(mpsc::RecvTimeoutError::Timeout) => Err(hung()),
+            Err(mpsc::RecvTimeoutError::Timeout) => Err(StoreError::Hung { after: self.limit }),
             Err(mpsc::RecvTimeoutError::Disconnected) => Err(failed("its thread ended".into())),
         };
-        *hung_at = matches!(answer, Err(StoreError::Hung { .. })).then(Instant::now);
+        *hung = match &answer {
+            Err(error @ StoreError::Hung { .. }) => Some((Instant::now(), error.clone())),
+            _ => None,
+        };
         answer
     }
 }

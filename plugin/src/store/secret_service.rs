@@ -128,9 +128,15 @@ impl CredentialApi for SecretServiceEntry {
                 return Err(Fault::Locked);
             }
             // Replacing is one call, so a crash leaves the old value or the new one.
-            collection
-                .create_item(&label, attributes, &secret, true, "text/plain")
-                .map(drop)
+            let kept = collection.create_item(&label, attributes.clone(), &secret, true, "text/plain")?;
+            // Another item of this name, in whatever collection, would be taken for ours where it is written later.
+            let found = keyring.search_items(attributes)?.unlocked;
+            for other in found.iter().filter(|item| item.path != kept.path) {
+                if let Err(error) = other.delete() {
+                    tracing::debug!(%error, "cannot delete another item of the same name");
+                }
+            }
+            Ok(())
         })
     }
 

@@ -165,6 +165,7 @@ impl CredentialApi for MemoryEntry {
 
 fn over(kernel: &Memory, desktop: &Memory) -> Store {
     Store {
+        told: Mutex::default(),
         state_dir: "/home/alice".into(),
         credentials: vec![kernel.place(), desktop.place()],
         sessions: desktop.place(),

@@ -193,7 +193,7 @@ async fn a_certificate_ends_with_the_id_token_unless_configured_otherwise() {
 #[tokio::test]
 async fn a_certificate_never_outlives_its_authority() {
     let issuance = Issuance::new();
-    let end = issuance.app.issuer.ca.not_after();
+    let end = issuance.app.current.load().issuer.ca.not_after();
     issuance.clock.store(end - 59, Ordering::Relaxed);
     let ask = |now: i64| {
         let login = Login::new(now.unsigned_abs());

@@ -7,7 +7,7 @@ use crate::key_source::tests::{METADATA, Provider, wait};
 
 /// An issuer that trusts this provider and has asked it nothing yet.
 fn trusting(provider: &Provider) -> Issuance {
-    let mut issuance = Issuance::configured(|yaml| {
+    let issuance = Issuance::configured(|yaml| {
         let ca: String = provider
             .ca
             .lines()
@@ -19,7 +19,9 @@ fn trusting(provider: &Provider) -> Issuance {
         );
         yaml.replacen(&format!("\"{ISSUER}\"\n"), &ca, 1)
     });
-    issuance.app.keys = Arc::new(KeySources::new(&issuance.app.issuer.idps).unwrap());
+    let issuer = Arc::clone(&issuance.app.current.load().issuer);
+    let keys = Arc::new(KeySources::new(&issuer.idps).unwrap());
+    issuance.app.current.store(Arc::new(Active { issuer, keys }));
     issuance
 }
 
@@ -53,6 +55,24 @@ async fn a_provider_that_was_down_at_start_is_unavailable_until_it_works() {
     provider.answer(METADATA, &metadata.to_string());
     wait(Duration::from_secs(11)).await;
     issuance.ask(&from(&provider)).await.is_issued();
+}
+
+#[tokio::test]
+async fn a_request_goes_on_with_the_configuration_it_began_with() {
+    let provider = Provider::start().await;
+    let mut issuance = trusting(&provider);
+    let current = Arc::clone(&issuance.app.current);
+    let without_the_provider = Issuance::new().app.current.load_full();
+    // The first look at the clock, in the middle of the request, is the moment of a reload; then keys are waited for.
+    issuance.app.clock = Arc::new(move || {
+        current.store(Arc::clone(&without_the_provider));
+        NOW
+    });
+    issuance.ask(&from(&provider)).await.is_issued();
+    issuance
+        .ask(&from(&provider))
+        .await
+        .is_refused(401, "unknown_idp");
 }
 
 #[tokio::test]

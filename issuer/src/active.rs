@@ -1,0 +1,20 @@
+//! What decides about requests at one moment. A reload replaces it whole, so no request sees half of two configurations.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use crate::issue::Issuer;
+use crate::key_source::KeySources;
+
+/// An issuer and the keys of exactly its identity providers, in the same order.
+#[derive(Clone, Debug)]
+pub struct Active {
+    /// Decides.
+    pub issuer: Arc<Issuer>,
+    /// The providers' keys.
+    pub keys: Arc<KeySources>,
+}
+
+/// The active one, which a request takes once and keeps to its end.
+pub type Current = Arc<ArcSwap<Active>>;

@@ -1,0 +1,143 @@
+//! `serve`: from a configuration to listeners, and down again.
+
+use std::fs::OpenOptions;
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use aws_lc_rs::rand::SystemRandom;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use super::{RunError, failed};
+use crate::active::Active;
+use crate::audit::AuditLog;
+use crate::config::{AuditTarget, Config};
+use crate::key_source::KeySources;
+use crate::reload::{Reloader, Running};
+use crate::routes::{self, App, Clock, ConfigurationStatus, Health};
+use crate::server::{self, Limits, Readiness};
+
+/// Checks everything, binds, then serves until SIGTERM or SIGINT.
+pub(super) async fn serve(path: PathBuf, clock: Clock) -> Result<(), RunError> {
+    // Before anything else: from here on it means "reload" and ends nothing.
+    let hangup = signal(SignalKind::hangup()).map_err(failed("cannot listen for SIGHUP"))?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed("cannot listen for SIGTERM"))?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed("cannot listen for SIGINT"))?;
+    let loaded_at = clock();
+    let look = Config::look(&path, loaded_at);
+    let config = look.outcome?;
+    let fixed = config.fixed;
+    let (audit, writer) = open_audit(&fixed.audit).map_err(failed("cannot open the audit log"))?;
+    if config.issuer.idps.is_empty() {
+        tracing::warn!(
+            "no identity provider is configured: add one to authentication.jwt; until then nobody gets a certificate"
+        );
+    }
+    let keys = Arc::new(KeySources::new(&config.issuer.idps)?);
+    let listener = bind("listen.address", fixed.listen).await?;
+    let health_listener = bind("listen.healthAddress", fixed.listen_health).await?;
+    let (address, health_address) = (local(&listener)?, local(&health_listener)?);
+    tracing::info!(
+        %address, health = %health_address, url = %config.issuer.cluster.url, cluster = %config.issuer.cluster.id,
+        identity_providers = config.issuer.idps.len(), version = env!("CARGO_PKG_VERSION"), "listening"
+    );
+    let issuer = Arc::new(config.issuer);
+    let current = Arc::new(ArcSwap::from_pointee(Active { issuer, keys }));
+    let tls = Arc::new(ArcSwap::new(config.tls));
+    let status = Arc::new(ArcSwap::from_pointee(ConfigurationStatus {
+        loaded_at,
+        problems: 0,
+        needs_restart: Vec::new(),
+    }));
+    let readiness = Readiness::default();
+    let reloader = Reloader::new(Running {
+        path,
+        clock: Arc::clone(&clock),
+        fixed: fixed.clone(),
+        serving: config.serving,
+        contents: look.contents,
+        current: Arc::clone(&current),
+        tls: Arc::clone(&tls),
+        status: Arc::clone(&status),
+    });
+    let reloading = tokio::spawn(reloader.run(hangup));
+    readiness.set(true);
+    let (stop, stopping) = watch::channel(false);
+    let health_server = tokio::spawn(server::serve(
+        health_listener,
+        None,
+        routes::health_router(Health {
+            current: Arc::clone(&current),
+            readiness: readiness.clone(),
+            configuration: status,
+        }),
+        Limits {
+            connections: 64,
+            ..fixed.limits
+        },
+        stopped(stopping),
+    ));
+    let shutdown = async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        readiness.set(false);
+        tracing::info!("shutting down: finishing requests in flight");
+    };
+    let app = App {
+        current,
+        audit,
+        clock,
+        random: SystemRandom::new(),
+        body_deadline: fixed.body_deadline,
+    };
+    let router = routes::router(app);
+    server::serve(listener, Some(tls), router, fixed.limits, shutdown).await;
+    stop.send_replace(true);
+    reloading.abort();
+    let _ended = tokio::join!(health_server, reloading);
+    // The last clone of the audit log went with the router; the writer ends when its queue is empty, or never, where
+    // nobody reads standard output any more.
+    let written = tokio::task::spawn_blocking(move || writer.join());
+    if tokio::time::timeout(fixed.limits.shutdown, written)
+        .await
+        .is_err()
+    {
+        tracing::error!("the audit sink did not take what was queued; those records are lost");
+    }
+    tracing::info!("ended");
+    Ok(())
+}
+
+fn open_audit(target: &AuditTarget) -> io::Result<(AuditLog, std::thread::JoinHandle<()>)> {
+    match target {
+        AuditTarget::Stdout => AuditLog::start(io::stdout()),
+        AuditTarget::File(path) => {
+            let mut options = OpenOptions::new();
+            let file = options.append(true).create(true).mode(0o600).open(path)?;
+            AuditLog::start(file)
+        }
+    }
+}
+
+async fn stopped(mut stopping: watch::Receiver<bool>) {
+    let _sender_gone = stopping.wait_for(|stop| *stop).await;
+}
+
+async fn bind(key: &str, address: SocketAddr) -> Result<TcpListener, RunError> {
+    TcpListener::bind(address)
+        .await
+        .map_err(failed(format!("cannot listen on {key} {address}")))
+}
+
+fn local(listener: &TcpListener) -> Result<SocketAddr, RunError> {
+    listener
+        .local_addr()
+        .map_err(failed("cannot tell the bound address"))
+}
