@@ -48,7 +48,7 @@ pub enum Command {
     GetCredential(Target),
     /// Log in now, and accept the issuer where it is new
     Login(Login),
-    /// Forget the session and its credentials on this machine
+    /// End the session at the identity provider, and forget it and its credentials on this machine
     Logout(Logout),
     /// Show sessions, credentials and where they are kept
     Status(Status),

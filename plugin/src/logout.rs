@@ -125,13 +125,10 @@ impl<'a> Machine<'a> {
         let (at_idp, mut fault) = match self.store.load(&session) {
             Ok(None) => (AtIdp::NoToken, None),
             Ok(Some(bytes)) => match Session::of_any_age(&bytes) {
-                Some(kept) => {
-                    let pinned = served.first().map(|accepted| accepted.identity_provider.clone());
-                    let idp = pinned.unwrap_or_else(|| PinnedIdp::unpinned(idp, client_id));
-                    (self.revoke(&idp, &kept).await, None)
-                }
+                Some(kept) => (self.revoke(&client(&served, idp, client_id), &kept).await, None),
                 None => (AtIdp::Unreadable, None),
             },
+            Err(StoreError::Corrupt { .. }) => (AtIdp::Unreadable, None),
             Err(error) => (AtIdp::NotAsked, Some(error)),
         };
         // Credentials before the session: if the keyring fails in between, the session is still there to log out again.
@@ -142,9 +139,13 @@ impl<'a> Machine<'a> {
             };
             fault = self.store.delete(&entry).err().or(fault);
         }
-        let local = match (self.store.delete(&session), fault) {
-            (Ok(had), None) => Ok(had),
-            (Err(error), _) | (_, Some(error)) => Err(error),
+        let local = match (&at_idp, fault) {
+            // Whoever logs out again, with the keyring in order, ends the token, too.
+            (AtIdp::NotAsked, Some(error)) => Err(error),
+            (_, fault) => self
+                .store
+                .delete(&session)
+                .and_then(|had| fault.map_or(Ok(had), Err)),
         };
         Ok(Ended {
             at_idp,
@@ -172,6 +173,15 @@ impl<'a> Machine<'a> {
             Err(error) => AtIdp::Failed(error.into()),
         }
     }
+}
+
+/// The client to speak for, with the provider's CA where any of the issuers that name it knows one.
+fn client(served: &[&Accepted], idp: &str, client_id: &str) -> PinnedIdp {
+    let pinned = served.iter().map(|accepted| &accepted.identity_provider);
+    pinned
+        .max_by_key(|pinned| pinned.certificate_authority.is_some())
+        .cloned()
+        .unwrap_or_else(|| PinnedIdp::unpinned(idp, client_id))
 }
 
 impl Ended<'_> {

@@ -24,7 +24,7 @@ use url::Url;
 use crate::{accepted::PinnedIdp, escape::Escaped, http};
 
 pub use revoke::revoke;
-use transport::{Transport, outage, request_error};
+use transport::{Asked, Transport, outage, request_error};
 
 /// What can go wrong at the identity provider.
 #[derive(Debug, thiserror::Error)]
@@ -88,8 +88,14 @@ impl OidcError {
     }
 }
 
-/// What is asked at the token endpoint, as messages name it.
-const TOKENS: &str = "for tokens";
+const METADATA: Asked = Asked {
+    what: "for its metadata",
+    answer: "metadata",
+};
+const TOKENS: Asked = Asked {
+    what: "for tokens",
+    answer: "token response",
+};
 
 /// Metadata beyond openidconnect's own list.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -189,7 +195,7 @@ impl Provider {
         };
         let issuer = IssuerUrl::new(idp.issuer.clone()).map_err(|error| metadata_error(error.to_string()))?;
         let http = http::client(ca).map_err(|error| outage(idp, &error))?;
-        let transport = Transport::new(&http, "for its metadata");
+        let transport = Transport::new(&http, METADATA);
         // openidconnect compares the metadata's `issuer` with the one asked (OpenID Connect Discovery section 4.3).
         let metadata = Metadata::discover_async(issuer, &|request| transport.send(request)).await;
         let metadata = metadata.map_err(|error| match error {

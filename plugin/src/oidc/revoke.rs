@@ -10,15 +10,17 @@ use openidconnect::{
 
 use super::{
     OidcError,
-    transport::{Transport, outage, request_error},
+    transport::{Asked, Transport, outage, request_error},
 };
 use crate::{accepted::PinnedIdp, http};
 
 /// How long to wait for the answer. A person waits for it with nothing to gain but certainty.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// What is asked, as messages name it.
-const ASKED: &str = "to revoke a refresh token";
+const REVOCATION: Asked = Asked {
+    what: "to revoke a refresh token",
+    answer: "answer to a revocation",
+};
 
 /// The endpoint as a login keeps it: only what a token may be sent to. Another one costs the logout, not the login.
 pub(super) fn usable(endpoint: Option<&str>) -> Option<String> {
@@ -42,7 +44,7 @@ pub async fn revoke(
     let endpoint = RevocationUrl::new(endpoint.to_owned()).map_err(|error| unusable(error.to_string()))?;
     let issuer = IssuerUrl::new(idp.issuer.clone()).map_err(|error| unusable(error.to_string()))?;
     let http = http::client(ca).map_err(|error| outage(idp, &error))?;
-    let transport = Transport::new(&http, ASKED);
+    let transport = Transport::new(&http, REVOCATION);
     let client = CoreClient::new(
         ClientId::new(idp.client_id.clone()),
         issuer,
@@ -61,8 +63,9 @@ pub async fn revoke(
         Err(_) => Err(OidcError::Outage {
             idp: idp.issuer.clone(),
             problem: format!(
-                "did not answer within {} s when asked {ASKED}",
-                DEADLINE.as_secs()
+                "did not answer within {} s when asked {}",
+                DEADLINE.as_secs(),
+                REVOCATION.what
             ),
         }),
     }

@@ -14,16 +14,24 @@ use crate::{
     http::{self, HttpError},
 };
 
+/// What is asked of a provider, as messages name it.
+#[derive(Clone, Copy)]
+pub(super) struct Asked {
+    /// `for …` or `to …`.
+    pub(super) what: &'static str,
+    /// What the answer should have been.
+    pub(super) answer: &'static str,
+}
+
 /// Sends openidconnect's requests and remembers the last status, which its errors do not tell.
 pub(super) struct Transport<'a> {
     http: &'a reqwest::Client,
-    asked: &'static str,
+    asked: Asked,
     status: AtomicU16,
 }
 
 impl<'a> Transport<'a> {
-    /// `asked` is what the requests ask, as messages name it: `for …` or `to …`.
-    pub(super) fn new(http: &'a reqwest::Client, asked: &'static str) -> Self {
+    pub(super) fn new(http: &'a reqwest::Client, asked: Asked) -> Self {
         Self {
             http,
             asked,
@@ -57,7 +65,7 @@ pub(super) fn request_error<T: ErrorResponseType + AsRef<str> + Display>(
         RequestTokenError::Request(error) => outage(idp, &error),
         _ if status >= 500 => OidcError::Outage {
             idp: idp.issuer.clone(),
-            problem: format!("answers {status} when asked {asked}"),
+            problem: format!("answers {status} when asked {}", asked.what),
         },
         RequestTokenError::ServerResponse(response) => {
             let description = response
@@ -77,7 +85,7 @@ pub(super) fn request_error<T: ErrorResponseType + AsRef<str> + Display>(
         // The body may hold tokens: nothing of it is shown.
         RequestTokenError::Parse(..) | RequestTokenError::Other(_) => OidcError::Outage {
             idp: idp.issuer.clone(),
-            problem: format!("answers {status} with something that is no answer when asked {asked}"),
+            problem: format!("answers {status} with something that is no {}", asked.answer),
         },
     }
 }
