@@ -116,6 +116,27 @@ fn ctrl_c_while_the_browser_or_another_login_is_waited_for() {
 }
 
 #[test]
+fn a_browser_that_the_login_has_started_outlives_ctrl_c() {
+    if !present(PARTS) {
+        return;
+    }
+    let world = World::new(&SITE, "own-browser");
+    let alice = world.machine_with("alice", Browser::Idle);
+    let pid_file = alice.dir.join("browser.pid");
+    let script = format!("#!/bin/sh\necho $$ >'{}'\nexec sleep 60\n", pid_file.display());
+    fs::write(alice.dir.join("bin/browser"), script).expect("our own file");
+    let kubectl = alice.start_kubectl(&WHOAMI);
+    let pid = until("the browser is opened", SOON, || {
+        fs::read_to_string(&pid_file)
+            .ok()
+            .filter(|pid| pid.ends_with('\n'))
+    });
+    interrupt(&alice, kubectl);
+    let ended = alice.run(alice.command("kill").arg(pid.trim()));
+    assert!(ended.ok, "it was there to be ended: {}", ended.stderr);
+}
+
+#[test]
 fn ctrl_c_while_the_identity_provider_is_silent() {
     if !present(PARTS) {
         return;
