@@ -192,6 +192,8 @@ fn ctrl_c_while_the_issuer_is_silent() {
     }
     let world = World::new(&SITE, "silent-issuer");
     let alice = world.machine_with("alice", Browser::Idle);
+    // Where a login is asked for that should not be, nobody finishes it.
+    alice.configure(|config| config["loginTimeout"] = json!("30s"));
     let silent = |start: &dyn Fn() -> Started| {
         let before = world.issuer.connections();
         world.issuer.signal("STOP");
@@ -365,6 +367,8 @@ fn kill_9_in_the_middle_of_a_login_or_a_silent_request_loses_that_step_alone() {
     }
     let world = World::new(&SITE, "killed-login");
     let alice = world.machine_with("alice", Browser::Idle);
+    // Where a login is asked for that should not be, nobody finishes it.
+    alice.configure(|config| config["loginTimeout"] = json!("30s"));
     let opened = |count| {
         until("the browser is opened", SOON, || {
             alice.browsed().get(count).cloned()
