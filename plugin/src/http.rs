@@ -78,11 +78,33 @@ fn reason(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return "no answer in time".into();
     }
-    let mut source: &dyn std::error::Error = error;
+    let mut source: &(dyn std::error::Error + 'static) = error;
     while let Some(inner) = source.source() {
         source = inner;
     }
-    source.to_string()
+    match in_time(source) {
+        true => source.to_string(),
+        false => format!("{source}; see whether this machine's clock is right"),
+    }
+}
+
+/// Whether the failure is another one than a certificate that is not valid now, which a wrong local clock makes of any.
+fn in_time(error: &(dyn std::error::Error + 'static)) -> bool {
+    use rustls::CertificateError::{Expired, ExpiredContext, NotValidYet, NotValidYetContext};
+    // An input/output error passes over what it wraps when it is asked for its source.
+    let mut innermost = error;
+    while let Some(wrapped) = innermost
+        .downcast_ref::<std::io::Error>()
+        .and_then(|error| error.get_ref())
+    {
+        innermost = wrapped;
+    }
+    !matches!(
+        innermost.downcast_ref(),
+        Some(rustls::Error::InvalidCertificate(
+            Expired | ExpiredContext { .. } | NotValidYet | NotValidYetContext { .. }
+        ))
+    )
 }
 
 /// A client that trusts only `ca` (PEM) where given, else the system's CAs. Proxy variables are honoured.

@@ -26,6 +26,9 @@ pub fn open(command: Option<&[String]>, url: &Url) -> io::Result<()> {
                 .stdin(Stdio::null())
                 .stdout(Stdio::null())
                 .stderr(Stdio::null());
+            // Ctrl-C ends what kubectl runs, and not a browser that this has started.
+            #[cfg(unix)]
+            std::os::unix::process::CommandExt::process_group(&mut command, 0);
             command.spawn().map(drop)
         }
         _ => open::that_detached(url.as_str()),

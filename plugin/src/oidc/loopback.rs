@@ -4,6 +4,7 @@
 //! `state`. Everything else gets an empty 404 and changes nothing, so stray and hostile requests cannot end a login.
 
 use std::{
+    collections::VecDeque,
     convert::Infallible,
     io,
     net::{Ipv4Addr, Ipv6Addr},
@@ -23,8 +24,8 @@ use hyper::{
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{Semaphore, oneshot},
-    task::JoinSet,
+    sync::oneshot,
+    task::{AbortHandle, JoinSet},
 };
 use url::{Url, form_urlencoded};
 
@@ -32,7 +33,8 @@ use super::Redirect;
 use crate::escape::Escaped;
 
 const PATH: &str = "/callback";
-/// A browser opens a few connections; more than these are closed at once.
+/// A browser opens a few connections; for one more than these the oldest is closed, so that whoever opens many and says
+/// nothing does not shut the browser out.
 const CONNECTIONS: usize = 32;
 const READ_HEADERS: Duration = Duration::from_secs(10);
 const LONGEST_REQUEST: usize = 32 * 1024;
@@ -94,12 +96,12 @@ impl Loopback {
             hosts: [format!("127.0.0.1:{}", self.port), format!("[::1]:{}", self.port)],
             found: Mutex::new(Some(found)),
         });
-        let slots = Arc::new(Semaphore::new(CONNECTIONS));
+        let mut open: VecDeque<AbortHandle> = VecDeque::new();
         let mut connections = JoinSet::new();
         loop {
             let stream = tokio::select! {
-                stream = accept(self.v4.as_ref()) => stream,
-                stream = accept(self.v6.as_ref()) => stream,
+                // First: the connection that brought it must not be closed for another.
+                biased;
                 found = &mut callback => {
                     let Ok(Found { redirect, page, answered }) = found else {
                         return Err(io::Error::other("the listener ended"));
@@ -107,6 +109,8 @@ impl Loopback {
                     return Ok((redirect, Waiting { page, connections, answered }));
                 }
                 Some(_) = connections.join_next() => continue,
+                stream = accept(self.v4.as_ref()) => stream,
+                stream = accept(self.v6.as_ref()) => stream,
             };
             let stream = match stream {
                 Ok(stream) => stream,
@@ -116,13 +120,15 @@ impl Loopback {
                     continue;
                 }
             };
-            if let Ok(slot) = Arc::clone(&slots).try_acquire_owned() {
-                let expected = Arc::clone(&expected);
-                connections.spawn(async move {
-                    serve(stream, expected).await;
-                    drop(slot);
-                });
+            open.retain(|connection| !connection.is_finished());
+            if open.len() >= CONNECTIONS
+                && let Some(oldest) = open.pop_front()
+            {
+                oldest.abort();
             }
+            open.push_back(connections.spawn(serve(stream, Arc::clone(&expected))));
+            // Whoever has said something is heard before the next one is let in.
+            tokio::task::yield_now().await;
         }
     }
 }
