@@ -55,7 +55,9 @@ if [ $MODE != no-bus ]; then
 X
   dbus-daemon --config-file="$T/bus.conf" --nofork --nopidfile 2>"$T/bus.log" & PIDS+=($!)
   export DBUS_SESSION_BUS_ADDRESS=unix:path=$T/run/bus
-  for _ in $(seq 250); do [ -S "$T/run/bus" ] && break; sleep 0.02; done
+  # The socket is there before anybody listens on it, and gnome-keyring asks for the bus once.
+  for _ in $(seq 250); do
+    dbus-send --session --print-reply --dest=org.freedesktop.DBus / org.freedesktop.DBus.GetId >/dev/null 2>&1 && break; sleep 0.02; done
 fi
 
 ss() { local m=$1; shift; dbus-send --session --print-reply --reply-timeout=2000 --dest=org.freedesktop.secrets /org/freedesktop/secrets "org.freedesktop.Secret.Service.$m" "$@"; }

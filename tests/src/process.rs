@@ -10,10 +10,11 @@ use std::time::{Duration, Instant};
 /// Runs "$@" until it ends or standard input does, whichever is first. Standard input is a pipe that the test holds, so
 /// the kernel closes it however the test ends: a static world is never dropped, and a killed test drops nothing.
 /// `$0` is the signal that asks the program to go; one that was stopped hears it only when it goes on.
+/// Who holds the leash ignores what is sent to the whole group, as `timeout` does, or a program that is slow to end would stay.
 const LEASH: &str = r#"
 exec 3<&0
 "$@" </dev/null 3<&- & child=$!
-( cat <&3 >/dev/null; kill -s "$0" "$child"; kill -s CONT "$child" ) 2>/dev/null >/dev/null &
+( trap '' HUP INT TERM; cat <&3 >/dev/null; kill -s "$0" "$child"; kill -s CONT "$child" ) 2>/dev/null >/dev/null &
 wait "$child"
 "#;
 
