@@ -14,6 +14,7 @@ use e2e::parts::{Part, binary, control_plane, present, root};
 use e2e::pod::{Image, Pod, find};
 use e2e::process::{Farewell, Leashed, until};
 use e2e::world::Site;
+use gatepass_api::path;
 use serde_json::{Value, json};
 
 static SITE: Site = Site::new("deploy");
@@ -29,7 +30,9 @@ struct Installed {
     url: String,
     /// Ports of the manifests by name, and where this machine, whose ports other tests share, has them.
     ports: [(&'static str, u16); 2],
-    /// Blocks of commands that come after the installation.
+    /// Blocks of commands that have led here.
+    installation: Vec<String>,
+    /// Those that come afterwards.
     operation: Vec<String>,
     _controllers: Leashed,
 }
@@ -130,9 +133,13 @@ fn installed() -> &'static Installed {
             idp,
             url,
             ports,
+            installation: blocks,
             operation,
         };
-        blocks.iter().for_each(|block| installed.run(block));
+        installed
+            .installation
+            .iter()
+            .for_each(|block| installed.run(block));
         installed
     })
 }
@@ -192,8 +199,9 @@ impl Installed {
     }
 
     /// Runs one of the Pods here, from what the API server holds at this moment, and waits for its startup probe.
-    fn start(&self, name: &str) -> (Pod, PathBuf) {
-        let (dir, root) = (self.dir.join(name), self.dir.join(name).join("root"));
+    fn start(&self) -> (Pod, PathBuf) {
+        let dir = self.dir.join("pod");
+        let root = dir.join("root");
         let image = Image::read(&self.dir.join("deploy/Containerfile"));
         image.unpack(&root, |file| match file {
             "gatepass-issuer" => binary(file),
@@ -436,7 +444,7 @@ fn in_its_image_as_its_pod_says_the_issuer_answers_its_probes_and_a_person_gets_
     }
     let installed = installed();
     installed.cluster.trust_made_in(&installed.dir.join("gatepass"));
-    let (pod, dir) = installed.start("pod");
+    let (mut pod, dir) = installed.start();
     for probe in ["readinessProbe", "livenessProbe"] {
         assert!(installed.probe(&container()[probe]), "{probe}");
     }
@@ -449,19 +457,32 @@ fn in_its_image_as_its_pod_says_the_issuer_answers_its_probes_and_a_person_gets_
         audit.contains("certificate.issued"),
         "no audit record on standard output: {audit}"
     );
-    drop(pod);
 
-    // And what the README says about operation leaves an issuer that works, with the new keys and the new certificate.
+    // What the README says about operation, with a new serving certificate and a shorter life: nothing is restarted.
+    let serving = installed
+        .installation
+        .iter()
+        .find(|block| block.contains("openssl req"));
+    installed.run(serving.expect("the README makes a serving certificate"));
+    let file = installed.dir.join("prod/issuer.yaml");
+    let config = fs::read_to_string(&file).expect("the README made it");
+    let changed = config.replace("ttl: 10m ", "ttl: 5m ");
+    assert_ne!(config, changed, "it has a life that this test knows");
+    fs::write(&file, changed).expect("our own file");
     installed.operation.iter().for_each(|block| installed.run(block));
+    pod.update(installed.cluster);
     let marker = installed.get(&["secret", "gatepass-marker"]);
     assert_eq!(
         marker["data"].as_object().expect("keys").len(),
         2,
         "two marker keys"
     );
-    let (_pod, dir) = installed.start("pod-after-operation");
-    let config = fs::read_to_string(dir.join("gatepass/issuer.yaml")).expect("a mounted configuration");
-    assert!(config.contains("marker-2.key"), "{config}");
+    let ca = fs::read_to_string(installed.dir.join("gatepass/serving-ca.crt")).expect("the README made it");
+    let (http, cluster) = (Http::trusting(&ca), format!("{}{}", installed.url, path::CLUSTER));
+    until("the issuer has all of it", Duration::from_secs(60), || {
+        let answer = http.send("GET", &cluster, &[], Vec::new()).ok()?;
+        (answer.json()["certificate"]["maxTtlSeconds"] == 300).then_some(())
+    });
     let bob = Machine::new(&installed.dir.join("bob"), "bob", &installed.idp);
     assert_eq!(installed.somebody_logs_in(&bob)["username"], "bob");
 }
