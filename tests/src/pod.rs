@@ -3,6 +3,7 @@
 //!
 //! What this does not know (another instruction, another kind of volume) fails the test, instead of being left out.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
 use std::path::{Path, PathBuf};
@@ -87,7 +88,17 @@ fn libraries(file: &Path) -> Vec<String> {
 
 /// A running container of a pod; asked to end with this value.
 pub struct Pod {
+    volumes: Vec<Volume>,
     process: Leashed,
+}
+
+/// A projected volume on this machine.
+struct Volume {
+    dir: PathBuf,
+    namespace: String,
+    projected: Value,
+    group: u32,
+    moments: u32,
 }
 
 impl Pod {
@@ -115,16 +126,23 @@ impl Pod {
         fs::create_dir_all(unpacked.join("etc")).expect("our own directory");
         fs::write(unpacked.join("etc/hosts"), "127.0.0.1\tlocalhost\n").expect("our own directory");
         fs::write(unpacked.join("etc/resolv.conf"), "nameserver 127.0.0.1\n").expect("our own directory");
-        let mut mounts = String::new();
+        let (mut mounts, mut volumes) = (String::new(), Vec::new());
         for mount in container["volumeMounts"].as_array().expect("volume mounts") {
             assert!(mount["subPath"].is_null(), "never follows a change: {mount}");
             let volume = find(&spec["volumes"], text(&mount["name"]));
-            let source = dir.join(text(&mount["name"]));
-            project(cluster, namespace, &volume["projected"], owner, &source);
+            let mut source = Volume {
+                dir: dir.join(text(&mount["name"])),
+                namespace: namespace.to_owned(),
+                projected: volume["projected"].clone(),
+                group: u32::try_from(owner).expect("a group id"),
+                moments: 0,
+            };
+            source.project(cluster);
             let target = within(unpacked, text(&mount["mountPath"]));
             fs::create_dir_all(&target).expect("our own directory");
-            let (source, target) = (source.display(), target.display());
-            mounts.push_str(&format!("mount --bind '{source}' '{target}'\n"));
+            let target = target.display();
+            mounts.push_str(&format!("mount --bind '{}' '{target}'\n", source.dir.display()));
+            volumes.push(source);
             if mount["readOnly"] == true {
                 mounts.push_str(&format!("mount -o remount,bind,ro '{target}'\n"));
             }
@@ -164,7 +182,14 @@ impl Pod {
             Some(stdout.into()),
             Farewell::Term,
         );
-        Self { process }
+        Self { volumes, process }
+    }
+
+    /// Brings what the API server holds now into the volumes, as a kubelet does every minute or so.
+    pub fn update(&mut self, cluster: &Cluster) {
+        for volume in &mut self.volumes {
+            volume.project(cluster);
+        }
     }
 
     /// Whether it has ended by itself.
@@ -173,59 +198,83 @@ impl Pod {
     }
 }
 
-/// A projected volume as a kubelet writes it: files of one moment in a directory of their own, reached by links that are
-/// switched in one step; all of it belongs to root and to `fsGroup`.
-fn project(cluster: &Cluster, namespace: &str, projected: &Value, group: u64, volume: &Path) {
-    let moment = volume.join("..moment");
-    fs::create_dir_all(&moment).expect("our own directory");
-    let group = u32::try_from(group).expect("a group id");
-    let give = |path: &Path, mode: u32| {
-        chown(path, Some(0), Some(group)).expect("root may");
-        fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("our own file");
-    };
-    for source in projected["sources"].as_array().expect("a projected volume") {
-        let (kind, source) = source
-            .as_object()
-            .and_then(|map| map.iter().next())
-            .expect("a source");
-        assert!(
-            ["configMap", "secret"].contains(&kind.as_str()),
-            "this harness does not know {kind}"
-        );
-        let object = get(cluster, namespace, kind, text(&source["name"]));
-        let files: Vec<(&str, &str)> = match source["items"].as_array() {
-            Some(items) => items
-                .iter()
-                .map(|item| (text(&item["key"]), text(&item["path"])))
-                .collect(),
-            None => object["data"]
-                .as_object()
-                .expect("data")
-                .keys()
-                .map(|key| (&key[..], &key[..]))
-                .collect(),
-        };
-        for (key, path) in files {
-            let value = object["data"][key]
-                .as_str()
-                .unwrap_or_else(|| panic!("{kind} {source} has no {key}"));
-            let bytes = match kind.as_str() {
-                "secret" => STANDARD.decode(value).expect("base64"),
-                _ => value.as_bytes().to_vec(),
-            };
-            assert!(!path.contains('/'), "this harness projects flat: {path}");
+impl Volume {
+    /// As a kubelet writes it: files of one moment in a directory of their own, reached by links that are switched in one
+    /// step; all of it belongs to root and to `fsGroup`.
+    fn project(&mut self, cluster: &Cluster) {
+        let before = self.dir.join(format!("..moment-{}", self.moments));
+        self.moments += 1;
+        let name = format!("..moment-{}", self.moments);
+        let moment = self.dir.join(&name);
+        fs::create_dir_all(&moment).expect("our own directory");
+        let mode = self.projected["defaultMode"].as_u64().expect("a default mode");
+        let files = self.files(cluster);
+        for (path, bytes) in &files {
             let file = moment.join(path);
-            assert!(!file.exists(), "two sources write {path}");
             fs::write(&file, bytes).expect("our own directory");
-            let mode = projected["defaultMode"].as_u64().expect("a default mode");
             // Whatever the mode, a volume's group may read.
-            give(&file, u32::try_from(mode).expect("a mode") | 0o440);
-            symlink(format!("..data/{path}"), volume.join(path)).expect("our own directory");
+            self.give(&file, u32::try_from(mode).expect("a mode") | 0o440);
+        }
+        self.give(&moment, 0o2755);
+        self.give(&self.dir, 0o2755);
+        let switch = self.dir.join("..data_tmp");
+        symlink(&name, &switch).expect("our own directory");
+        fs::rename(&switch, self.dir.join("..data")).expect("our own directory");
+        for path in files.keys() {
+            let link = self.dir.join(path);
+            if link.symlink_metadata().is_err() {
+                symlink(format!("..data/{path}"), link).expect("our own directory");
+            }
+        }
+        if before.exists() {
+            fs::remove_dir_all(before).expect("our own directory");
         }
     }
-    symlink("..moment", volume.join("..data")).expect("our own directory");
-    for dir in [&moment, volume] {
-        give(dir, 0o2755);
+
+    /// What the sources hold, by path.
+    fn files(&self, cluster: &Cluster) -> BTreeMap<String, Vec<u8>> {
+        let mut files = BTreeMap::new();
+        for source in self.projected["sources"].as_array().expect("a projected volume") {
+            let (kind, source) = source
+                .as_object()
+                .and_then(|map| map.iter().next())
+                .expect("a source");
+            assert!(
+                ["configMap", "secret"].contains(&kind.as_str()),
+                "this harness does not know {kind}"
+            );
+            let object = get(cluster, &self.namespace, kind, text(&source["name"]));
+            let wanted: Vec<(&str, &str)> = match source["items"].as_array() {
+                Some(items) => items
+                    .iter()
+                    .map(|item| (text(&item["key"]), text(&item["path"])))
+                    .collect(),
+                None => object["data"]
+                    .as_object()
+                    .expect("data")
+                    .keys()
+                    .map(|key| (&key[..], &key[..]))
+                    .collect(),
+            };
+            for (key, path) in wanted {
+                let value = object["data"][key]
+                    .as_str()
+                    .unwrap_or_else(|| panic!("{kind} {source} has no {key}"));
+                let bytes = match kind.as_str() {
+                    "secret" => STANDARD.decode(value).expect("base64"),
+                    _ => value.as_bytes().to_vec(),
+                };
+                assert!(!path.contains('/'), "this harness projects flat: {path}");
+                let other = files.insert(path.to_owned(), bytes);
+                assert!(other.is_none(), "two sources write {path}");
+            }
+        }
+        files
+    }
+
+    fn give(&self, path: &Path, mode: u32) {
+        chown(path, Some(0), Some(self.group)).expect("root may");
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("our own file");
     }
 }
 

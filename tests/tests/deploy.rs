@@ -1,243 +1,23 @@
 //! `deploy/`: its README, run word by word on a real API server, and the issuer as a node would run it.
 
+#[path = "deploy/installed.rs"]
+mod installed;
+
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
-use std::sync::OnceLock;
 use std::time::Duration;
 
 use e2e::cluster::Cluster;
-use e2e::http::{Http, free_port};
-use e2e::idp::Idp;
-use e2e::machine::{Machine, groups, kubeconfig};
-use e2e::parts::{Part, binary, control_plane, present, root};
-use e2e::pod::{Image, Pod, find};
-use e2e::process::{Farewell, Leashed, until};
-use e2e::world::Site;
-use serde_json::{Value, json};
+use e2e::http::Http;
+use e2e::machine::{Machine, groups};
+use e2e::parts::{Part, present, root};
+use e2e::pod::find;
+use e2e::process::until;
+use gatepass_api::path;
+use serde_json::json;
 
-static SITE: Site = Site::new("deploy");
-const NAMESPACE: &str = "gatepass";
+use installed::{NAMESPACE, SITE, base, container, installed, of_kind, said};
+
 const MANAGED: &[Part] = &[Part::ControlPlane, Part::Controllers, Part::IdentityProvider];
-
-/// What the README leads to from nothing.
-struct Installed {
-    /// Where its commands ran.
-    dir: PathBuf,
-    cluster: &'static Cluster,
-    idp: Idp,
-    url: String,
-    /// Ports of the manifests by name, and where this machine, whose ports other tests share, has them.
-    ports: [(&'static str, u16); 2],
-    /// Blocks of commands that come after the installation.
-    operation: Vec<String>,
-    _controllers: Leashed,
-}
-
-/// What kustomize makes of the base.
-fn base() -> Vec<Value> {
-    let out = Command::new(control_plane("kubectl"))
-        .arg("kustomize")
-        .arg(root().join("deploy/base"))
-        .output()
-        .expect("kubectl runs");
-    assert!(out.status.success(), "{}", said(&out));
-    serde_saphyr::from_multiple(&String::from_utf8_lossy(&out.stdout)).expect("YAML documents")
-}
-
-fn of_kind(kind: &str) -> Value {
-    let mut found: Vec<_> = base()
-        .into_iter()
-        .filter(|object| object["kind"] == kind)
-        .collect();
-    assert_eq!(found.len(), 1, "{kind}");
-    found.remove(0)
-}
-
-fn container() -> Value {
-    of_kind("Deployment")["spec"]["template"]["spec"]["containers"][0].take()
-}
-
-fn said(out: &Output) -> String {
-    format!(
-        "{}{}",
-        String::from_utf8_lossy(&out.stdout),
-        String::from_utf8_lossy(&out.stderr)
-    )
-}
-
-/// Starts what turns a Deployment into Pods.
-fn controllers(cluster: &Cluster, dir: &Path) -> Leashed {
-    let mut command = Command::new(control_plane("kube-controller-manager"));
-    command
-        .arg(format!(
-            "--kubeconfig={}",
-            cluster.admin_kubeconfig().display()
-        ))
-        .args([
-            "--leader-elect=false",
-            "--secure-port=0",
-            "--controllers=deployment-controller,replicaset-controller,disruption-controller,serviceaccount-controller",
-        ]);
-    let log = dir.join("kube-controller-manager.log");
-    Leashed::spawn("kube-controller-manager", &command, &log, None, Farewell::Kill)
-}
-
-/// Runs the README up to the first `apply` of what it has written, once for all tests.
-fn installed() -> &'static Installed {
-    static INSTALLED: OnceLock<Installed> = OnceLock::new();
-    INSTALLED.get_or_init(|| {
-        let dir = SITE.dir("checkout");
-        let copied = Command::new("cp")
-            .arg("-R")
-            .arg(root().join("deploy"))
-            .arg(&dir)
-            .status();
-        assert!(copied.expect("cp runs").success());
-        let idp = Idp::start(&dir.join("idp"));
-        let container = container();
-        let ports = ["https", "health"].map(|name| (name, free_port()));
-        let url = format!("https://localhost:{}", ports[0].1);
-        let mut readme = fs::read_to_string(dir.join("deploy/README.md")).expect("deploy/ has a README");
-        let listening = ports.map(|(name, here)| {
-            let port = &find(&container["ports"], name)["containerPort"];
-            (format!("0.0.0.0:{port}"), format!("0.0.0.0:{here}"))
-        });
-        let [https, health] = listening;
-        let places = [
-            https,
-            health,
-            ("https://gatepass.example.com".to_owned(), url.clone()),
-            ("DNS:gatepass.example.com".to_owned(), "DNS:localhost".to_owned()),
-            ("https://idp.example.com".to_owned(), idp.issuer.clone()),
-        ];
-        for (place, here) in &places {
-            assert!(readme.contains(place), "deploy/README.md does not say {place}");
-            readme = readme.replace(place, here);
-        }
-        let blocks = readme.split("```sh\n").skip(1);
-        let mut blocks: Vec<_> = blocks
-            .map(|block| block.split("```").next().expect("text before a fence").to_owned())
-            .collect();
-        let last = blocks.iter().position(|block| block.contains("kubectl apply -k"));
-        let operation = blocks.split_off(last.expect("the README applies something") + 1);
-        let cluster = SITE.cluster();
-        let installed = Installed {
-            _controllers: controllers(cluster, &dir),
-            dir,
-            cluster,
-            idp,
-            url,
-            ports,
-            operation,
-        };
-        blocks.iter().for_each(|block| installed.run(block));
-        installed
-    })
-}
-
-impl Installed {
-    /// Runs a block of the README as an administrator would, who reads every warning.
-    fn run(&self, block: &str) {
-        let bin = self.dir.join("bin");
-        if fs::create_dir(&bin).is_ok() {
-            for (name, target) in [
-                ("kubectl", control_plane("kubectl")),
-                ("gatepass-issuer", binary("gatepass-issuer")),
-            ] {
-                std::os::unix::fs::symlink(target, bin.join(name)).expect("our own directory");
-            }
-        }
-        let out = Command::new("sh")
-            .args(["-euc", block])
-            .env_clear()
-            .env("PATH", format!("{}:/usr/bin:/bin", bin.display()))
-            .env("HOME", &self.dir)
-            .env("KUBECONFIG", self.cluster.admin_kubeconfig())
-            .current_dir(&self.dir)
-            .output()
-            .expect("sh runs");
-        assert!(out.status.success(), "{block}\n{}", said(&out));
-        assert!(!said(&out).contains("Warning"), "{block}\n{}", said(&out));
-    }
-
-    fn get(&self, what: &[&str]) -> Value {
-        let mut args = vec!["--namespace", NAMESPACE, "get", "-o", "json"];
-        args.extend(what);
-        let out = self.cluster.admin(&args);
-        assert!(out.status.success(), "{}", said(&out));
-        serde_json::from_slice(&out.stdout).expect("kubectl prints JSON")
-    }
-
-    /// The Pods that the controllers have made, once there are as many as the Deployment asks for.
-    fn pods(&self) -> Vec<Value> {
-        let wanted = of_kind("Deployment")["spec"]["replicas"]
-            .as_u64()
-            .expect("a number");
-        let labels = of_kind("Service")["spec"]["selector"].clone();
-        let labels = labels.as_object().expect("labels").iter();
-        let selector: Vec<_> = labels
-            .map(|(name, value)| format!("{name}={}", value.as_str().expect("text")))
-            .collect();
-        until(
-            "there are Pods for the Service (see kube-controller-manager.log)",
-            Duration::from_secs(60),
-            || {
-                let pods = self.get(&["pods", "-l", &selector.join(",")]);
-                let pods = pods["items"].as_array().expect("a list").clone();
-                (pods.len() as u64 == wanted).then_some(pods)
-            },
-        )
-    }
-
-    /// Runs one of the Pods here, from what the API server holds at this moment, and waits for its startup probe.
-    fn start(&self, name: &str) -> (Pod, PathBuf) {
-        let (dir, root) = (self.dir.join(name), self.dir.join(name).join("root"));
-        let image = Image::read(&self.dir.join("deploy/Containerfile"));
-        image.unpack(&root, |file| match file {
-            "gatepass-issuer" => binary(file),
-            // The provider's own authority stands for those of the machine that builds the image.
-            "ca-certificates.crt" => self.idp.ca_file.clone(),
-            other => panic!("`make image` puts no {other} where the image is built"),
-        });
-        let mut pod = Pod::start(self.cluster, &self.pods()[0], &image, &dir, &root);
-        let probe = container()["startupProbe"].take();
-        until(
-            "the startup probe is content (see stderr in the container's directory)",
-            Duration::from_secs(60),
-            || {
-                assert!(!pod.ended(), "it ended: see stderr in {}", dir.display());
-                self.probe(&probe).then_some(())
-            },
-        );
-        (pod, dir)
-    }
-
-    fn probe(&self, probe: &Value) -> bool {
-        let (port, path) = (&probe["httpGet"]["port"], &probe["httpGet"]["path"]);
-        let (_, here) = self
-            .ports
-            .iter()
-            .find(|(name, _)| port == name)
-            .expect("a named port");
-        Http::plain().is_ok(&format!(
-            "http://127.0.0.1:{here}{}",
-            path.as_str().expect("a path")
-        ))
-    }
-
-    /// A person who logs in at the issuer here, and whom the API server then knows.
-    fn somebody_logs_in(&self, machine: &Machine) -> Value {
-        let ca = self.dir.join("gatepass/serving-ca.crt").display().to_string();
-        machine
-            .gatepass(&["login", &self.url, "--issuer-ca", &ca])
-            .expect_ok();
-        let ca = fs::read_to_string(ca).expect("the README made it");
-        let entry = self.cluster.entry("prod", &self.url, &ca);
-        machine.write_kubeconfig(&kubeconfig(vec![entry]));
-        machine.whoami()
-    }
-}
 
 #[test]
 fn the_base_applies_without_a_word_of_warning_and_a_second_time_changes_nothing() {
@@ -245,14 +25,14 @@ fn the_base_applies_without_a_word_of_warning_and_a_second_time_changes_nothing(
         return;
     }
     let cluster = Cluster::start(&SITE.dir("bare"));
-    let base = root().join("deploy/base").display().to_string();
+    let directory = root().join("deploy/base").display().to_string();
     let apply = || {
-        let out = cluster.admin(&["apply", "-k", &base]);
+        let out = cluster.admin(&["apply", "-k", &directory]);
         assert!(out.status.success(), "{}", said(&out));
         assert_eq!(String::from_utf8_lossy(&out.stderr), "", "not a word of warning");
         String::from_utf8_lossy(&out.stdout).into_owned()
     };
-    let objects = self::base().len();
+    let objects = base().len();
     let first = apply();
     assert_eq!(
         first.lines().filter(|line| line.ends_with(" created")).count(),
@@ -262,7 +42,7 @@ fn the_base_applies_without_a_word_of_warning_and_a_second_time_changes_nothing(
     // kubectl calls a disruption budget "configured" whatever happens; the API server knows better.
     let versions = || {
         let fields = "jsonpath={range .items[*]}{.kind} {.metadata.resourceVersion}{\"\\n\"}{end}";
-        let out = cluster.admin(&["get", "-k", &base, "-o", fields]);
+        let out = cluster.admin(&["get", "-k", &directory, "-o", fields]);
         assert!(out.status.success(), "{}", said(&out));
         String::from_utf8_lossy(&out.stdout).into_owned()
     };
@@ -270,11 +50,19 @@ fn the_base_applies_without_a_word_of_warning_and_a_second_time_changes_nothing(
     assert_eq!(before.lines().count(), objects, "{before}");
     apply();
     assert_eq!(versions(), before, "the second time wrote something");
-    the_service_account_may_do_nothing(&cluster);
 }
 
-/// Against the API server that has just the base.
-fn the_service_account_may_do_nothing(cluster: &Cluster) {
+#[test]
+fn the_issuers_account_may_do_what_it_needs_which_is_nothing() {
+    if !present(MANAGED) {
+        return;
+    }
+    let cluster = installed().cluster;
+    // A binding to a role that a controller fills would else go unnoticed.
+    until("the aggregated roles are filled", Duration::from_secs(60), || {
+        let out = cluster.admin(&["get", "clusterrole", "edit", "-o", "jsonpath={.rules}"]);
+        (out.stdout.len() > 2).then_some(())
+    });
     let account = of_kind("ServiceAccount")["metadata"]["name"].take();
     let pod = of_kind("Deployment")["spec"]["template"]["spec"].take();
     assert_eq!(pod["serviceAccountName"], account, "the account of the pods");
@@ -427,7 +215,7 @@ fn in_its_image_as_its_pod_says_the_issuer_answers_its_probes_and_a_person_gets_
     }
     let installed = installed();
     installed.cluster.trust_made_in(&installed.dir.join("gatepass"));
-    let (pod, dir) = installed.start("pod");
+    let (mut pod, dir) = installed.start();
     for probe in ["readinessProbe", "livenessProbe"] {
         assert!(installed.probe(&container()[probe]), "{probe}");
     }
@@ -440,19 +228,32 @@ fn in_its_image_as_its_pod_says_the_issuer_answers_its_probes_and_a_person_gets_
         audit.contains("certificate.issued"),
         "no audit record on standard output: {audit}"
     );
-    drop(pod);
 
-    // And what the README says about operation leaves an issuer that works, with the new keys and the new certificate.
+    // What the README says about operation, with a new serving certificate and a shorter life: nothing is restarted.
+    let serving = installed
+        .installation
+        .iter()
+        .find(|block| block.contains("openssl req"));
+    installed.run(serving.expect("the README makes a serving certificate"));
+    let file = installed.dir.join("prod/issuer.yaml");
+    let config = fs::read_to_string(&file).expect("the README made it");
+    let changed = config.replace("ttl: 10m ", "ttl: 5m ");
+    assert_ne!(config, changed, "it has a life that this test knows");
+    fs::write(&file, changed).expect("our own file");
     installed.operation.iter().for_each(|block| installed.run(block));
+    pod.update(installed.cluster);
     let marker = installed.get(&["secret", "gatepass-marker"]);
     assert_eq!(
         marker["data"].as_object().expect("keys").len(),
         2,
         "two marker keys"
     );
-    let (_pod, dir) = installed.start("pod-after-operation");
-    let config = fs::read_to_string(dir.join("gatepass/issuer.yaml")).expect("a mounted configuration");
-    assert!(config.contains("marker-2.key"), "{config}");
+    let ca = fs::read_to_string(installed.dir.join("gatepass/serving-ca.crt")).expect("the README made it");
+    let (http, cluster) = (Http::trusting(&ca), format!("{}{}", installed.url, path::CLUSTER));
+    until("the issuer has all of it", Duration::from_secs(60), || {
+        let answer = http.send("GET", &cluster, &[], Vec::new()).ok()?;
+        (answer.json()["certificate"]["maxTtlSeconds"] == 300).then_some(())
+    });
     let bob = Machine::new(&installed.dir.join("bob"), "bob", &installed.idp);
     assert_eq!(installed.somebody_logs_in(&bob)["username"], "bob");
 }
