@@ -7,6 +7,7 @@
 
 mod accept;
 mod failure;
+mod latest;
 mod login;
 mod renew;
 
@@ -28,6 +29,7 @@ use crate::{
 };
 
 use failure::Attempt;
+use latest::Latest;
 pub use login::Typed;
 
 /// How long to wait for another program's refresh: one request and a few looks into the keyring.
@@ -113,6 +115,13 @@ impl Run<'_> {
     ) -> Result<Credential, Error> {
         let started = self.clock.now();
         let _guard = self.login_lock(accepted).await?;
+        // A keyring that was too slow for this program need not be so for the one that renews right now.
+        let issuing = self.credential_entry()?;
+        drop(
+            self.locks()
+                .acquire(&issuing, Purpose::Issue, ISSUE_PATIENCE)
+                .await?,
+        );
         // Somebody may have logged in since, for this cluster or for another that the session serves.
         if let Some(credential) = self.load_servable() {
             return Ok(credential);
@@ -224,8 +233,10 @@ impl Run<'_> {
     }
 
     fn load_session(&self, accepted: &Accepted) -> Result<Option<Session>, StoreError> {
-        let bytes = self.store.load(&self.session_entry(accepted))?;
-        Ok(bytes.and_then(|bytes| Session::read(&bytes, self.clock.now())))
+        let entry = self.session_entry(accepted);
+        let bytes = self.store.load(&entry)?;
+        let session = bytes.and_then(|bytes| Session::read(&bytes, self.clock.now()));
+        Ok(session.filter(|session| !self.latest(&entry).is_another_accounts(session)))
     }
 
     /// A credential that needs no renewal, which another program may just have obtained.
@@ -241,6 +252,10 @@ impl Run<'_> {
 
     fn locks(&self) -> Locks {
         Locks::new(self.paths.lock_dir())
+    }
+
+    fn latest(&self, session: &Entry<'_>) -> Latest {
+        Latest::new(self.paths, session)
     }
 
     fn accepted_file(&self) -> AcceptedFile {

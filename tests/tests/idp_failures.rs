@@ -138,16 +138,19 @@ fn what_is_no_answer_at_refresh_is_an_outage_and_every_4xx_is_the_end_of_the_ref
         (json!("reset"), "cannot be reached"),
         (
             json!({"status": 200, "headers": html, "body": "<h1>maintenance</h1>"}),
-            "something that is no answer",
+            "something that is no token response",
         ),
-        (json!({"status": 200, "body": ""}), "something that is no answer"),
+        (
+            json!({"status": 200, "body": ""}),
+            "something that is no token response",
+        ),
         (
             json!({"status": 200, "body": "{\"access_token\": 7}"}),
-            "something that is no answer",
+            "something that is no token response",
         ),
         (
             json!({"status": 302, "headers": {"location": format!("{}/token", world.idp.issuer)}, "body": ""}),
-            "something that is no answer",
+            "something that is no token response",
         ),
     ] {
         token(answer.clone());
@@ -240,7 +243,7 @@ fn a_login_survives_no_half_answer_and_the_next_one_works() {
         (discovery, json!("reset"), "cannot be reached", 0),
         ("/jwks", html.clone(), "something that is no metadata", 0),
         ("/token", json!(500), "answers 500", 1),
-        ("/token", html, "something that is no answer", 1),
+        ("/token", html, "something that is no token response", 1),
         ("/token", json!("reset"), "cannot be reached", 1),
     ] {
         let opened = alice.browsed().len();

@@ -217,10 +217,15 @@ impl Run<'_> {
             .await?;
         let left = session.left(self.clock.now());
         let saved = self.store.save(&entry, &session.write(), Some(left));
-        if let Err(error) = &saved {
-            self.not_kept("session", LOG_IN_AGAIN, error);
-            // The session before this one may be another account's; it must not renew what comes now.
-            let _gone_or_unreachable = self.store.delete(&entry);
+        match &saved {
+            Ok(()) => self.latest(&entry).is_kept(),
+            Err(error) => {
+                self.not_kept("session", LOG_IN_AGAIN, error);
+                // The session before this one may be another account's; it must not renew what comes now.
+                if self.store.delete(&entry).is_err() {
+                    self.latest(&entry).was(&session);
+                }
+            }
         }
         self.forget_credentials(accepted)?;
         Ok(Held {

@@ -10,6 +10,7 @@ use crate::{
     clock::SystemClock,
     credential::Issued,
     keys::SessionKey,
+    paths::create_private_dir,
     session::IdToken,
     settings::{ConfigFile, Environment, IssuerSettings, StoreChoice},
 };
@@ -238,16 +239,19 @@ fn what_the_configuration_file_says_holds_for_pins_that_are_older() {
 }
 
 fn session_of(salt: u8) -> Session {
+    session_at(SystemClock.now().unix_timestamp(), "s", salt)
+}
+
+fn session_at(login_time: i64, subject: &str, salt: u8) -> Session {
     let (_, pkcs8) = SessionKey::generate().unwrap();
-    let now = SystemClock.now().unix_timestamp();
     let login = IdToken {
         token: Token::new("t".into()),
-        iat: now,
+        iat: login_time,
         has_nonce: true,
     };
-    let salt = Salt::new(now.unsigned_abs(), [salt; 24]);
+    let salt = Salt::new(login_time.unsigned_abs(), [salt; 24]);
     Session::new(
-        "s".into(),
+        subject.into(),
         &pkcs8,
         &salt,
         login,
@@ -286,4 +290,28 @@ fn a_credential_that_comes_after_a_logout_or_another_login_is_not_kept() {
         (true, true),
         "the keyring did not take the session: nobody ended it"
     );
+}
+
+#[test]
+fn a_session_that_the_keyring_did_not_let_go_of_serves_its_own_account_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = Home::new(dir.path(), false);
+    let (run, accepted) = (home.run(), accepted(0));
+    let entry = run.session_entry(&accepted);
+    create_private_dir(&run.paths.lock_dir()).unwrap();
+    let now = SystemClock.now().unix_timestamp();
+    let holds = |session: &Session| {
+        run.store.save(&entry, &session.write(), None).unwrap();
+        run.load_session(&accepted).unwrap().is_some()
+    };
+    let alice = session_at(now - 60, "alice", 1);
+    assert!(holds(&alice));
+    run.latest(&entry).was(&session_at(now - 30, "bob", 2));
+    assert!(!holds(&alice), "bob has logged in since");
+    assert!(holds(&session_at(now - 40, "bob", 3)) && holds(&session_at(now, "alice", 4)));
+    run.latest(&entry).was(&session_at(now - 30, "alice", 5));
+    assert!(holds(&alice), "the same account goes on");
+    run.latest(&entry).was(&session_at(now - 30, "bob", 6));
+    run.latest(&entry).is_kept();
+    assert!(holds(&alice));
 }
