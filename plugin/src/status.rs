@@ -174,7 +174,7 @@ fn text(rows: &[Row], out: &mut impl Write) -> io::Result<()> {
         let session = &row.session;
         let place = session
             .stored_in
-            .map(|place| format!(", kept in the {place}"))
+            .map(|place| format!(", kept in {place}"))
             .unwrap_or_default();
         let since = session
             .logged_in

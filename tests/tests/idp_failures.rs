@@ -86,6 +86,29 @@ fn a_provider_that_stands_still_is_named_once_per_kubectl_and_costs_no_session()
 }
 
 #[test]
+fn commands_that_wait_for_a_provider_that_stands_still_wait_together() {
+    if !present(PARTS) {
+        return;
+    }
+    let (world, alice) = logged_in_before("stopped-together", HOUR);
+    at(&world, 0);
+    world.idp.freeze();
+    let runs: Vec<_> = in_time(|| {
+        let running: Vec<_> = (0..8).map(|_| alice.start_kubectl(&["auth", "whoami"])).collect();
+        running
+            .into_iter()
+            .map(|kubectl| kubectl.finish(&alice))
+            .collect()
+    });
+    world.idp.thaw();
+    for run in runs {
+        let run = expect_failure(run, &[&world.idp.issuer, "no answer in time"]);
+        assert_eq!(messages(&run), 1, "{}", run.stderr);
+    }
+    try_again(&alice, &world.issuer, 1, "and none of them spoilt the session");
+}
+
+#[test]
 fn a_live_credential_is_served_while_the_provider_stands_still() {
     if !present(PARTS) {
         return;
@@ -371,17 +394,20 @@ fn a_provider_without_id_tokens_at_refresh_is_named_once_and_its_token_used_unti
     if !present(PARTS) {
         return;
     }
-    let (world, alice) = logged_in_before("no-id-token", HOUR);
+    let world = World::at(&SITE, "no-id-token", Some(-HOUR));
     world
         .idp
-        .set(&json!({"patch": {"token refresh_token": {"id_token": null}}}));
+        .set(&json!({"ttl": {"IdToken": 720}, "patch": {"token refresh_token": {"id_token": null}}}));
+    let alice = world.machine("alice");
+    alice.get_credential(&world.issuer).expect_ok();
     let said = |run: &Run| run.stderr.matches("so a login is needed each time").count();
-    // 80 % of the greatest age: worth a refresh, which brings nothing.
-    at(&world, -HOUR + 490);
+    // Past 80 % of the greatest age and 85 % of the certificate: worth a refresh, which brings nothing.
+    at(&world, -HOUR + 515);
     let first = alice.get_credential(&world.issuer).expect_ok();
     assert_eq!((said(&first), world.issuer.issued()), (1, 2), "{}", first.stderr);
-    // The token ends soon, and what is issued ends with it: nobody is asked while there is a credential to work with.
-    at(&world, -HOUR + 585);
+    // Too old for the issuer, while the certificate lives on to the token's end, half a minute from here: nobody is asked
+    // while there is a credential to work with.
+    at(&world, -HOUR + 692);
     let second = alice.get_credential(&world.issuer).expect_ok();
     assert_eq!(said(&second), 0, "once: {}", second.stderr);
     assert!(
