@@ -282,11 +282,43 @@ impl IssuerError {
         }
     }
 
+    /// Whether the issuer refused what it was shown, and would refuse it again: neither that it cannot issue now nor that it
+    /// gets too much says so.
+    pub fn is_verdict(&self) -> bool {
+        self.code()
+            .is_some_and(|code| code.status() < 500 && *code != Code::RateLimited)
+    }
+
     /// The code of a refusal.
     pub fn code(&self) -> Option<&Code> {
         match self {
             Self::Refused(refusal) => Some(&refusal.problem.code),
             _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_an_issuer_would_say_again_is_a_verdict_on_what_it_was_shown() {
+        let refused = |code: &str| {
+            let problem = serde_json::json!({
+                "type": "t", "title": "t", "status": 403, "code": code, "detail": "d", "requestId": "r", "serverTime": "s",
+            });
+            let problem = serde_json::from_value(problem).unwrap();
+            IssuerError::Refused(Box::new(Refusal {
+                problem,
+                offset: None,
+            }))
+        };
+        for code in ["no_rule", "revoked", "session_ended", "binding_missing"] {
+            assert!(refused(code).is_verdict(), "{code}");
+        }
+        for code in ["audit_unavailable", "idp_unavailable", "internal", "rate_limited"] {
+            assert!(!refused(code).is_verdict(), "{code}");
         }
     }
 }
