@@ -80,7 +80,7 @@ impl Run<'_> {
     /// A credential for the issuer in the settings. `kept` is what the keyring holds, if it should be renewed.
     pub async fn credential(&self, kept: Option<Credential>) -> Result<Credential, Error> {
         let accepted = self.accepted().await?;
-        if let Some(kept) = &kept
+        if let Some(kept) = kept.as_ref().filter(|kept| kept.fits(self.cluster_ca))
             && self
                 .locks()
                 .try_acquire(&self.credential_entry()?, Purpose::Issue)?

@@ -190,6 +190,25 @@ fn a_name_server_that_is_still_asked_keeps_nobody_waiting() {
 }
 
 #[test]
+fn a_credential_of_a_cluster_that_was_built_anew_is_not_served_while_another_program_renews() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = Home::new(dir.path(), false);
+    let mut run = home.run();
+    run.accepted_file()
+        .keep(accepted(0), home.settings.issuer().unwrap(), None)
+        .unwrap();
+    let locks = run.locks();
+    let _renewing = locks.try_acquire(&run.credential_entry().unwrap(), Purpose::Issue);
+    let kept = credential_of("alice").obtained_for(Some("old"), None);
+    run.cluster_ca = Some("old");
+    let same = run.credential(Some(kept.clone()));
+    assert_eq!(runtime().unwrap().block_on(same).unwrap().username, "alice");
+    run.cluster_ca = Some("new");
+    let anew = run.credential(Some(kept));
+    assert!(runtime().unwrap().block_on(anew).is_err());
+}
+
+#[test]
 fn whoever_waited_for_a_login_that_never_reached_the_issuer_is_told_and_does_not_ask_again() {
     let dir = tempfile::tempdir().unwrap();
     let home = Home::new(dir.path(), true);
