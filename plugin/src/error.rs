@@ -108,6 +108,9 @@ pub enum Error {
     /// A logout that could not do everything.
     #[error(transparent)]
     Logout(#[from] LogoutError),
+    /// A logout of an issuer that nobody has accepted here: a typing error must not look like a logout.
+    #[error("{0} is no issuer that was accepted on this machine; nothing was logged out")]
+    NotLoggedOut(IssuerUrl),
     /// Several sessions and no choice.
     #[error("there are several sessions: {}", .0.join(", "))]
     WhichSession(Vec<String>),
@@ -165,6 +168,9 @@ impl Error {
                 Some("end the program that uses the port, or change redirectPort in the configuration file".into())
             }
             Self::Logout(error) => Some(error.hint()),
+            Self::NotLoggedOut(_) => {
+                Some("see what there is: kubectl-gatepass status, or end all of it: kubectl-gatepass logout --all".into())
+            }
             Self::WhichSession(_) => {
                 Some("name one: kubectl-gatepass logout <issuer URL> [--profile NAME], or use --all".into())
             }
@@ -176,7 +182,11 @@ impl Error {
     /// 2 for what the person can correct in what they typed or configured, 1 for all else. kubectl shows it only.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Settings(_) | Self::ExecInfo(_) | Self::WhichSession(_) | Self::NotForKubectl(_) => 2,
+            Self::Settings(_)
+            | Self::ExecInfo(_)
+            | Self::WhichSession(_)
+            | Self::NotLoggedOut(_)
+            | Self::NotForKubectl(_) => 2,
             _ => 1,
         }
     }

@@ -15,7 +15,7 @@ use crate::{
     logging,
     paths::Paths,
     prompt::Terminal,
-    run::{Run, runtime},
+    run::{Run, wait_for},
     settings::{ConfigFile, Environment, Settings},
     store::Entry,
 };
@@ -32,7 +32,8 @@ pub fn get_credential(
 ) -> Result<(), Error> {
     let exec_info = env.var("KUBERNETES_EXEC_INFO");
     let caller = exec_info.zip(parent()).map(|(info, parent)| {
-        let question = format!("{target:?}\0{info}");
+        // A kubeconfig may say by variables alone which issuer and which account it means.
+        let question = format!("{target:?}\0{}\0{info}", env.ours());
         Caller::new(&paths.lock_dir(), parent, &question)
     });
     let was_told = || caller.as_ref().is_some_and(|caller| caller.was_told(clock.now()));
@@ -100,7 +101,7 @@ fn try_once(
                 cluster_ca,
             };
             let kept = kept.filter(|_| judged == Some(Use::Renew));
-            runtime()?.block_on(run.credential(kept))?
+            wait_for(run.credential(kept))?
         }
     };
     info.write(
@@ -118,4 +119,35 @@ fn parent() -> Option<u32> {
     return Some(std::os::unix::process::parent_id());
     #[cfg(not(unix))]
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::{accepted::AcceptError, clock::SystemClock};
+
+    #[test]
+    fn who_was_told_of_one_issuer_or_account_is_still_told_of_another_that_only_a_variable_names() {
+        let dir = tempfile::tempdir().unwrap();
+        let paths = Paths::from_env(|_| Some(dir.path().to_path_buf())).unwrap();
+        fs::create_dir_all(paths.config_file().parent().unwrap()).unwrap();
+        fs::write(paths.config_file(), "store: file").unwrap();
+        let ask = |issuer: &str, profile: &str| {
+            let info = r#"{"apiVersion":"client.authentication.k8s.io/v1","spec":{"interactive":false}}"#;
+            let vars = [
+                ("KUBERNETES_EXEC_INFO", info),
+                ("GATEPASS_ISSUER", issuer),
+                ("GATEPASS_PROFILE", profile),
+            ];
+            let env = Environment::new(vars.map(|(name, value)| (name.into(), value.into())));
+            get_credential(&Target::default(), &env, &paths, &SystemClock, &mut Vec::new()).unwrap_err()
+        };
+        let is_named = |error| matches!(error, Error::Accept(AcceptError::NotAccepted(_)));
+        assert!(is_named(ask("https://one", "work")));
+        assert!(matches!(ask("https://one", "work"), Error::ToldBefore));
+        assert!(is_named(ask("https://other", "work")));
+        assert!(is_named(ask("https://one", "home")));
+    }
 }

@@ -42,17 +42,13 @@ impl HttpError {
         }
         let mut source = error.source();
         while let Some(error) = source {
+            source = error.source();
             if let Some(error) = error.downcast_ref::<io::Error>() {
                 use io::ErrorKind::{
-                    BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, NotConnected, Other,
+                    BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, NotConnected,
                     UnexpectedEof,
                 };
-                // The TLS connector hands the network's error on inside another, whose `source` leaves it out.
-                if let (Other, Some(inner)) = (error.kind(), error.get_ref()) {
-                    source = Some(inner);
-                    continue;
-                }
-                return matches!(
+                if matches!(
                     error.kind(),
                     BrokenPipe
                         | ConnectionAborted
@@ -60,14 +56,18 @@ impl HttpError {
                         | ConnectionReset
                         | NotConnected
                         | UnexpectedEof
-                );
-            }
-            if let Some(error) = error.downcast_ref::<hyper::Error>()
+                ) {
+                    return true;
+                }
+                // What a socket said during the TLS handshake is wrapped, and what wraps it does not call it its source.
+                if let Some(inner) = error.get_ref() {
+                    source = Some(inner);
+                }
+            } else if let Some(error) = error.downcast_ref::<hyper::Error>()
                 && (error.is_incomplete_message() || error.is_canceled() || error.is_closed())
             {
                 return true;
             }
-            source = error.source();
         }
         false
     }

@@ -282,11 +282,85 @@ impl IssuerError {
         }
     }
 
+    /// Whether the issuer refused what it was shown, and would refuse it again: neither that it cannot issue now nor that it
+    /// gets too much says so.
+    pub fn is_verdict(&self) -> bool {
+        self.code()
+            .is_some_and(|code| code.status() < 500 && *code != Code::RateLimited)
+    }
+
     /// The code of a refusal.
     pub fn code(&self) -> Option<&Code> {
         match self {
             Self::Refused(refusal) => Some(&refusal.problem.code),
             _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{net::TcpListener, thread};
+
+    use super::*;
+    use crate::{clock::SystemClock, run::wait_for};
+
+    /// How often one question knocks at a listener that gives no answer: it closes each connection, or keeps it.
+    fn knocks(keeps: bool) -> usize {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = IssuerUrl::parse(&format!("https://{}", listener.local_addr().unwrap())).unwrap();
+        let watched = listener.try_clone().unwrap();
+        let counting = thread::spawn(move || {
+            let mut kept = Vec::new();
+            let mut knocks = 0;
+            // The last one is the test itself, which sends what no client does.
+            for mut stream in watched.incoming().flatten() {
+                let mut first = [0];
+                let _ = std::io::Read::read(&mut stream, &mut first);
+                if first == *b"!" {
+                    return knocks;
+                }
+                knocks += 1;
+                if keeps {
+                    kept.push(stream);
+                }
+            }
+            knocks
+        });
+        let client = IssuerClient::new(&url, None, &SystemClock).unwrap();
+        let asked = wait_for(async { Ok(client.cluster().await?) });
+        assert!(matches!(
+            asked,
+            Err(crate::error::Error::Issuer(IssuerError::Unreachable { .. }))
+        ));
+        let mut end = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        std::io::Write::write_all(&mut end, b"!").unwrap();
+        counting.join().unwrap()
+    }
+
+    #[test]
+    fn who_closes_the_door_is_asked_again_and_who_is_silent_is_not() {
+        assert_eq!(knocks(false), 1 + PAUSES.len());
+        assert_eq!(knocks(true), 1);
+    }
+
+    #[test]
+    fn only_what_an_issuer_would_say_again_is_a_verdict_on_what_it_was_shown() {
+        let refused = |code: &str| {
+            let problem = serde_json::json!({
+                "type": "t", "title": "t", "status": 403, "code": code, "detail": "d", "requestId": "r", "serverTime": "s",
+            });
+            let problem = serde_json::from_value(problem).unwrap();
+            IssuerError::Refused(Box::new(Refusal {
+                problem,
+                offset: None,
+            }))
+        };
+        for code in ["no_rule", "revoked", "session_ended", "binding_missing"] {
+            assert!(refused(code).is_verdict(), "{code}");
+        }
+        for code in ["audit_unavailable", "idp_unavailable", "internal", "rate_limited"] {
+            assert!(!refused(code).is_verdict(), "{code}");
         }
     }
 }

@@ -47,7 +47,7 @@ use crate::{
     error::Error,
     paths::Paths,
     prompt::{Terminal, Ui},
-    run::{Run, Typed, runtime},
+    run::{Run, Typed, wait_for},
     settings::{ConfigFile, Environment, Settings},
 };
 
@@ -81,7 +81,7 @@ pub fn run(cli: Cli, env: &Environment, clock: &dyn Clock, out: &mut impl Write)
                 ui: &ui,
                 cluster_ca: None,
             };
-            let credential = runtime()?.block_on(run.login(&typed))?;
+            let credential = wait_for(run.login(&typed))?;
             ui.say(&format!(
                 "kubectl-gatepass: logged in as {} (groups: {})\n  the credential ends in {} s and renews by itself; \
                  the session ends {}",
@@ -99,7 +99,8 @@ pub fn run(cli: Cli, env: &Environment, clock: &dyn Clock, out: &mut impl Write)
                 profile: command.profile.clone(),
                 ..Target::default()
             };
-            runtime()?.block_on(logout::logout(&command, &settings(&target, &paths)?, &paths, &ui))
+            let settings = settings(&target, &paths)?;
+            wait_for(logout::logout(&command, &settings, &paths, &ui))
         }
         Command::Status(command) => {
             let paths = paths()?;

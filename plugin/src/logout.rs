@@ -249,6 +249,9 @@ fn choose<'a>(
     }
     let profile = settings.profile.as_str();
     if let Some(url) = &settings.issuer {
+        if issuers.iter().all(|a| a.url != url.as_str()) {
+            return Err(Error::NotLoggedOut(url.clone()));
+        }
         return Ok(issuers
             .iter()
             .filter(|a| a.url == url.as_str())
@@ -269,4 +272,33 @@ fn choose<'a>(
         ));
     }
     Ok(sessions)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        cli::Target,
+        settings::{ConfigFile, Environment},
+    };
+
+    #[test]
+    fn an_issuer_that_nobody_accepted_here_is_no_logout() {
+        let target = Target {
+            issuer: Some("https://tpyo.example".into()),
+            ..Target::default()
+        };
+        let settings = Settings::for_person(&target, &Environment::default(), ConfigFile::default()).unwrap();
+        let command = Logout {
+            issuer: target.issuer.clone(),
+            profile: None,
+            all: false,
+        };
+        assert!(matches!(
+            choose(&command, &settings, &[]),
+            Err(Error::NotLoggedOut(_))
+        ));
+        let all = Logout { all: true, ..command };
+        assert!(choose(&all, &settings, &[]).unwrap().is_empty());
+    }
 }

@@ -53,6 +53,15 @@ pub fn runtime() -> Result<tokio::runtime::Runtime, Error> {
         .map_err(Error::Runtime)
 }
 
+/// Does asynchronous work. A thread that still asks for a name ends with the program: whoever gave up waiting for it must not
+/// wait for the resolver's own deadline after all.
+pub fn wait_for<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let runtime = runtime()?;
+    let done = runtime.block_on(work);
+    runtime.shutdown_background();
+    done
+}
+
 /// What one run works with.
 pub struct Run<'a> {
     /// The settings.
@@ -73,7 +82,7 @@ impl Run<'_> {
     /// A credential for the issuer in the settings. `kept` is what the keyring holds, if it should be renewed.
     pub async fn credential(&self, kept: Option<Credential>) -> Result<Credential, Error> {
         let accepted = self.accepted().await?;
-        if let Some(kept) = &kept
+        if let Some(kept) = kept.as_ref().filter(|kept| kept.fits(self.cluster_ca))
             && self
                 .locks()
                 .try_acquire(&self.credential_entry()?, Purpose::Issue)?
@@ -86,7 +95,7 @@ impl Run<'_> {
         let why = match self.renew(&accepted).await {
             Ok(renew::Outcome::Renewed(credential)) => return Ok(*credential),
             Ok(renew::Outcome::LoginNeeded { why, .. }) => why,
-            Err(error) => match (self.still_good(kept.clone(), &error), error) {
+            Err(error) => match (self.still_good(&accepted, kept.clone(), &error), error) {
                 (Some(credential), _) => return Ok(credential),
                 // A keyring that does not answer must not lock out a person who can log in.
                 (None, Error::Store(error)) if self.ui.interactive() => error.to_string(),
@@ -99,7 +108,7 @@ impl Run<'_> {
             why: why.clone(),
         };
         // Nobody is interrupted while there is a credential to work with.
-        match self.still_good(kept, &required) {
+        match self.still_good(&accepted, kept, &required) {
             Some(kept) => Ok(kept),
             None if self.ui.interactive() => self.log_in_once(&accepted, &why, before).await,
             None => Err(required),
@@ -135,7 +144,8 @@ impl Run<'_> {
         let recent = self
             .failures(accepted)
             .recent(Attempt::Login, issuer, started, self.clock.now());
-        match recent {
+        // Whoever had the lock may not even have got as far as asking.
+        match recent.or(self.failed_meanwhile(accepted, started)?) {
             Some(error) => Err(error),
             None => self.log_in(accepted, &Typed::default(), why).await,
         }
@@ -155,17 +165,19 @@ impl Run<'_> {
 
     /// A credential that still lives is better than an error, unless it was taken away: by a logout, by another login, or
     /// because access was revoked.
-    fn still_good(&self, kept: Option<Credential>, error: &Error) -> Option<Credential> {
+    fn still_good(&self, accepted: &Accepted, kept: Option<Credential>, error: &Error) -> Option<Credential> {
         let kept = kept.filter(|kept| kept.judge(self.clock.now()) != Use::Discard)?;
         let stored = self.load_credential()?;
         if stored.credential_id != kept.credential_id {
             return Some(stored).filter(|stored| stored.judge(self.clock.now()) == Use::Serve);
         }
-        // An outage must not delay every command of the credential's last minutes. Only who holds the lock may write.
-        let lock = self
-            .locks()
-            .try_acquire(&self.credential_entry().ok()?, Purpose::Issue);
-        if matches!(lock, Ok(Some(_))) && self.load_credential()?.credential_id == kept.credential_id {
+        // An outage must not delay every command of the credential's last minutes. Only who holds the locks may write: a
+        // renewal holds the one, a logout or a login that deletes the credential the other.
+        let locks = self.locks();
+        let issue = locks.try_acquire(&self.credential_entry().ok()?, Purpose::Issue);
+        let refresh = locks.try_acquire(&self.session_entry(accepted), Purpose::Refresh);
+        let may_write = matches!((&issue, &refresh), (Ok(Some(_)), Ok(Some(_))));
+        if may_write && self.load_credential()?.credential_id == kept.credential_id {
             let postponed = kept.clone().postponed(self.clock.now());
             let _said_already = self.keep(&postponed.obtained_for(self.cluster_ca, None));
         }

@@ -38,6 +38,12 @@ impl Environment {
         Self(vars.into_iter().filter_map(utf8).collect())
     }
 
+    /// All that is Gatepass's own, as text that is the same for the same variables.
+    pub fn ours(&self) -> String {
+        let ours = self.0.iter().filter(|(name, _)| name.starts_with("GATEPASS_"));
+        ours.map(|(name, value)| format!("{name}={value}\0")).collect()
+    }
+
     /// The value of a variable, unless it is missing or empty.
     pub fn var(&self, name: &str) -> Option<&str> {
         self.0

@@ -3,7 +3,7 @@
 use gatepass_api::ClusterInfo;
 use time::Duration;
 
-use super::{Run, Typed};
+use super::{Attempt, Run, Typed};
 use crate::{
     accepted::{self, AcceptError, Accepted, CA},
     error::Error,
@@ -90,10 +90,11 @@ impl Run<'_> {
     /// present clock and limits.
     pub(super) async fn contact(&self, accepted: &Accepted) -> Result<Accepted, Error> {
         let url = self.settings.issuer()?;
-        let (info, offset) = self
-            .client(accepted.certificate_authority.as_deref())?
-            .cluster()
-            .await?;
+        let client = self.client(accepted.certificate_authority.as_deref())?;
+        let (info, offset) = client.cluster().await.map_err(Error::from).inspect_err(|error| {
+            self.failures(accepted)
+                .remember(Attempt::Renewal, error, Some(url), self.clock.now());
+        })?;
         let max_token_age_seconds = accepted::check(accepted, url, None, &info)?.max_token_age_seconds;
         self.remember_clock(accepted, offset);
         let mut now = Accepted {

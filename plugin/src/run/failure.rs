@@ -35,8 +35,6 @@ struct Failure {
     at: i64,
     message: String,
     hint: Option<String>,
-    /// Set where the failure is this issuer's alone, which says nothing about other clusters of the session.
-    issuer: Option<String>,
 }
 
 impl Memory {
@@ -49,12 +47,18 @@ impl Memory {
         }
     }
 
-    fn path(&self, attempt: Attempt) -> PathBuf {
+    /// `issuer` where the failure is that issuer's alone, which says nothing about other clusters of the session. It has a
+    /// file of its own: two issuers that fail side by side must not make each other's failures forgotten.
+    fn path(&self, attempt: Attempt, issuer: Option<&IssuerUrl>) -> PathBuf {
         let kind = match attempt {
             Attempt::Login => "login",
             Attempt::Renewal => "renewal",
         };
-        self.dir.join(format!("{}.{kind}-failed", self.name))
+        let name = match issuer {
+            Some(issuer) => sha256_base64url([&self.name, issuer.as_str()].join("\0").as_bytes()),
+            None => self.name.clone(),
+        };
+        self.dir.join(format!("{name}.{kind}-failed"))
     }
 
     /// What failed after `started`, while this program waited; a login also a moment before `now`. A renewal that failed
@@ -66,11 +70,19 @@ impl Memory {
         started: OffsetDateTime,
         now: OffsetDateTime,
     ) -> Option<Error> {
-        let failure: Failure = serde_json::from_slice(&fs::read(self.path(attempt)).ok()?).ok()?;
+        let of = |issuer| self.recent_of(attempt, issuer, started, now);
+        of(None).or_else(|| of(Some(issuer)))
+    }
+
+    fn recent_of(
+        &self,
+        attempt: Attempt,
+        issuer: Option<&IssuerUrl>,
+        started: OffsetDateTime,
+        now: OffsetDateTime,
+    ) -> Option<Error> {
+        let failure: Failure = serde_json::from_slice(&fs::read(self.path(attempt, issuer)).ok()?).ok()?;
         let at = OffsetDateTime::UNIX_EPOCH.checked_add(Duration::milliseconds(failure.at))?;
-        if failure.issuer.is_some_and(|of| of != issuer.as_str()) {
-            return None;
-        }
         // One from the future is of a clock that was wrong, and would block logins until then.
         let meanwhile = at >= started;
         let fresh = at <= now && (meanwhile || attempt == Attempt::Login && now - at < MOMENT);
@@ -92,7 +104,6 @@ impl Memory {
         if matches!(error, Error::FailedBefore { .. }) {
             return;
         }
-        let issuer = issuer.map(ToString::to_string);
         let failure = Failure {
             at: (now - OffsetDateTime::UNIX_EPOCH)
                 .whole_milliseconds()
@@ -100,17 +111,18 @@ impl Memory {
                 .unwrap_or_default(),
             message: error.to_string(),
             hint: error.hint(),
-            issuer,
         };
         if let Ok(bytes) = serde_json::to_vec(&failure) {
-            let _ = fs::write(self.path(attempt), bytes);
+            let _ = fs::write(self.path(attempt, issuer), bytes);
         }
     }
 
-    /// A login that went well starts afresh.
-    pub(super) fn forget(&self) {
+    /// A login that went well, up to a certificate of this issuer, starts afresh.
+    pub(super) fn forget(&self, issuer: &IssuerUrl) {
         for attempt in [Attempt::Login, Attempt::Renewal] {
-            let _ = fs::remove_file(self.path(attempt));
+            for issuer in [None, Some(issuer)] {
+                let _ = fs::remove_file(self.path(attempt, issuer));
+            }
         }
     }
 }
@@ -151,6 +163,7 @@ mod tests {
         );
         let other = Memory::new(dir.path(), &idp, "other");
         assert!(other.recent(Attempt::Login, &a, at, at).is_none());
+        memory.forget(&a);
         memory.remember(Attempt::Login, &Error::LoginTimeout { seconds: 5 }, Some(&a), at);
         assert!(login(&a, at, at).is_some() && login(&b, at, at).is_none());
 
@@ -163,7 +176,17 @@ mod tests {
             renewal(at + seconds(1), at + seconds(1)).is_none(),
             "who comes later tries"
         );
-        memory.forget();
+        memory.forget(&a);
         assert!(login(&a, at, at).is_none() && renewal(at, at).is_none());
+
+        for issuer in [Some(&a), Some(&b), None] {
+            memory.remember(Attempt::Renewal, &Error::ToldBefore, issuer, at);
+        }
+        memory.forget(&b);
+        assert!(
+            renewal(at, at).is_some(),
+            "what became of another issuer since says nothing about this one"
+        );
+        assert!(memory.recent(Attempt::Renewal, &b, at, at).is_none());
     }
 }

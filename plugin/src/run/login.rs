@@ -15,7 +15,6 @@ use crate::{
     credential::Credential,
     error::Error,
     escape::Escaped,
-    issuer_client::IssuerError,
     keys::{SessionKey, random},
     lock::Purpose,
     oidc::{
@@ -98,7 +97,7 @@ impl Run<'_> {
         let style_nonce = URL_SAFE_NO_PAD.encode(random::<16>(&SystemRandom::new())?);
         browser.answer(html(&page, &style_nonce), style_nonce).await;
         let (credential, _) = result?;
-        failures.forget();
+        failures.forget(self.settings.issuer()?);
         Ok(credential)
     }
 
@@ -196,13 +195,16 @@ impl Run<'_> {
                 return Ok(*credential);
             }
             Ok(Outcome::LoginNeeded { why, .. }) => Error::LoginOfNoUse(why),
-            Err(error @ Error::Issuer(IssuerError::Refused(_))) => error,
+            // What passes by itself says nothing about this login.
+            Err(Error::Issuer(error)) if error.is_verdict() => error.into(),
             Err(error) => return Err(error),
         };
         // Or every command from now on might ask the person, for nothing.
         let (profile, login) = (self.settings.profile.clone(), held.session.fingerprint());
         let note = |accepted: &mut Accepted| drop(accepted.spent.insert(profile, login));
-        self.accepted_file().note(&accepted.url, note)?;
+        if let Err(error) = self.accepted_file().note(&accepted.url, note) {
+            tracing::warn!(%error, "cannot note that this login is of no use");
+        }
         Err(error)
     }
 

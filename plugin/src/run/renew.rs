@@ -219,7 +219,11 @@ impl Run<'_> {
         }
     }
 
-    fn failed_meanwhile(&self, accepted: &Accepted, started: OffsetDateTime) -> Result<Option<Error>, Error> {
+    pub(super) fn failed_meanwhile(
+        &self,
+        accepted: &Accepted,
+        started: OffsetDateTime,
+    ) -> Result<Option<Error>, Error> {
         let issuer = self.settings.issuer()?;
         Ok(self
             .failures(accepted)
@@ -407,7 +411,10 @@ impl Run<'_> {
         self.remember_clock(accepted, offset);
         if accepted.spent.contains_key(&self.settings.profile) {
             let note = |accepted: &mut Accepted| drop(accepted.spent.remove(&self.settings.profile));
-            self.accepted_file().note(&accepted.url, note)?;
+            // No reason to lose what was just issued.
+            if let Err(error) = self.accepted_file().note(&accepted.url, note) {
+                tracing::warn!(%error, "cannot note that the login is of use again");
+            }
         }
         Ok(credential)
     }

@@ -122,7 +122,9 @@ fn a_failed_renewal_does_not_overwrite_another_accounts_credential() {
     let run = home.run();
     run.keep(&credential_of("bob")).unwrap();
     let failure = Error::LoginTimeout { seconds: 1 };
-    let served = run.still_good(Some(credential_of("alice")), &failure).unwrap();
+    let served = run
+        .still_good(&accepted(0), Some(credential_of("alice")), &failure)
+        .unwrap();
     assert_eq!(served.username, "bob");
     assert_eq!(run.load_credential().unwrap().username, "bob");
 }
@@ -133,7 +135,10 @@ fn a_failed_renewal_does_not_undo_a_logout() {
     let home = Home::new(dir.path(), false);
     let run = home.run();
     let failure = Error::LoginTimeout { seconds: 1 };
-    assert!(run.still_good(Some(credential_of("alice")), &failure).is_none());
+    assert!(
+        run.still_good(&accepted(0), Some(credential_of("alice")), &failure)
+            .is_none()
+    );
     assert!(run.load_credential().is_none());
 }
 
@@ -145,13 +150,76 @@ fn a_credential_that_lives_outlasts_a_failed_renewal_which_is_then_put_off() {
     let alice = credential_of("alice");
     run.keep(&alice).unwrap();
     let failure = Error::LoginTimeout { seconds: 1 };
-    assert!(run.still_good(Some(alice), &failure).is_some());
+    assert!(run.still_good(&accepted(0), Some(alice), &failure).is_some());
     let later = SystemClock.now() + time::Duration::seconds(31);
     assert_eq!(
         run.load_credential().unwrap().judge(later),
         Use::Renew,
         "was due at 420 s, now at 30 s"
     );
+}
+
+#[test]
+fn a_failed_renewal_writes_nothing_while_a_logout_deletes() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = Home::new(dir.path(), false);
+    let run = home.run();
+    let alice = credential_of("alice");
+    run.keep(&alice).unwrap();
+    let (locks, accepted) = (run.locks(), accepted(0));
+    let _logout = locks.try_acquire(&run.session_entry(&accepted), Purpose::Refresh);
+    let failure = Error::LoginTimeout { seconds: 1 };
+    assert!(run.still_good(&accepted, Some(alice), &failure).is_some());
+    let later = SystemClock.now() + time::Duration::seconds(31);
+    assert_eq!(
+        run.load_credential().unwrap().judge(later),
+        Use::Serve,
+        "as it was: what was written here could come after the deletion"
+    );
+}
+
+#[test]
+fn a_name_server_that_is_still_asked_keeps_nobody_waiting() {
+    let begin = std::time::Instant::now();
+    let (_silent, answer) = std::sync::mpsc::channel::<()>();
+    let done = wait_for(async {
+        tokio::task::spawn_blocking(move || answer.recv_timeout(Duration::from_secs(60)));
+        Ok(7)
+    });
+    assert_eq!(done.unwrap(), 7);
+    assert!(begin.elapsed() < Duration::from_secs(30));
+}
+
+#[test]
+fn a_credential_of_a_cluster_that_was_built_anew_is_not_served_while_another_program_renews() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = Home::new(dir.path(), false);
+    let mut run = home.run();
+    run.accepted_file()
+        .keep(accepted(0), home.settings.issuer().unwrap(), None)
+        .unwrap();
+    let locks = run.locks();
+    let _renewing = locks.try_acquire(&run.credential_entry().unwrap(), Purpose::Issue);
+    let kept = credential_of("alice").obtained_for(Some("old"), None);
+    run.cluster_ca = Some("old");
+    let same = run.credential(Some(kept.clone()));
+    assert_eq!(runtime().unwrap().block_on(same).unwrap().username, "alice");
+    run.cluster_ca = Some("new");
+    let anew = run.credential(Some(kept));
+    assert!(runtime().unwrap().block_on(anew).is_err());
+}
+
+#[test]
+fn whoever_waited_for_a_login_that_never_reached_the_issuer_is_told_and_does_not_ask_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = Home::new(dir.path(), true);
+    let (run, accepted) = (home.run(), accepted(0));
+    let login = || run.log_in_once(&accepted, "there is no session", None);
+    let both = async { tokio::join!(login(), login()) };
+    let outcomes = runtime().unwrap().block_on(both);
+    let errors = [outcomes.0, outcomes.1].map(|outcome| outcome.map(|_| ()).unwrap_err());
+    let [one, other] = errors.map(|error| matches!(error, Error::FailedBefore { .. }));
+    assert!(one != other, "one has asked, and told the other");
 }
 
 #[test]
