@@ -40,13 +40,16 @@ test: ## everything, on real parts; installs and builds what it needs
 	# part of it would have other features and be compiled again. End-to-end tests wait more than they compute, so more of
 	# them run side by side than there are cores.
 	tests/keyring/every-state.sh
+	# A minute of renewals beside all else: it waits nearly all of its time.
+	cargo test --locked --workspace --test soak -- --ignored & soak=$$!
 	RUST_TEST_THREADS=4 cargo test --locked --workspace
+	wait $$soak
 
 soak: ## ten minutes of renewals by fifty sessions while two issuers restart in turn
 	@tests/setup & setup=$$!
 	cargo build --locked --workspace --all-targets
 	wait $$setup
-	GATEPASS_SOAK_SECONDS=600 cargo test --locked --workspace --test soak
+	GATEPASS_SOAK_SECONDS=600 cargo test --locked --workspace --test soak -- --ignored
 
 lint: ## formatting, clippy, documentation, licences and bans
 	cargo fmt --all --check

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use gatepass_api::{Binding, ClusterInfo, Flow, IdentityProvider};
 use serde::{Deserialize, Serialize};
-use time::Duration;
+use time::{Duration, OffsetDateTime};
 
 use crate::{
     escape::{Escaped, is_plain},
@@ -42,10 +42,30 @@ pub struct Accepted {
     /// The issuer's clock minus ours when they last spoke. Used for this issuer alone.
     #[serde(default)]
     pub clock_offset_seconds: i64,
-    /// By profile, the login that this issuer refused as soon as it was made. It may be shown again, because refusals end;
-    /// nobody is asked to log in once more because of one.
+    /// By profile, the login that this issuer refused as soon as it was made.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub spent: BTreeMap<String, String>,
+    pub spent: BTreeMap<String, Spent>,
+}
+
+/// A login that an issuer refused as soon as it was made. It may be shown again, because refusals end; nobody is asked to
+/// log in once more because of one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spent {
+    /// Which login.
+    pub login: String,
+    /// When it was refused, Unix seconds by the local clock.
+    pub at: i64,
+}
+
+/// After a working day a refusal may well have another reason, such as the session's end, against which a login helps.
+const SPENT: Duration = Duration::hours(8);
+
+impl Spent {
+    /// Whether it says at a local time that another login than `login` would be of no use.
+    pub fn holds(&self, login: &str, now: OffsetDateTime) -> bool {
+        let age = now.unix_timestamp().saturating_sub(self.at);
+        self.login == login && (0..SPENT.whole_seconds()).contains(&age)
+    }
 }
 
 impl Accepted {

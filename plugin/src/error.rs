@@ -111,6 +111,9 @@ pub enum Error {
     /// A logout of an issuer that nobody has accepted here: a typing error must not look like a logout.
     #[error("{0} is no issuer that was accepted on this machine; nothing was logged out")]
     NotLoggedOut(IssuerUrl),
+    /// Several issuers and no choice.
+    #[error("there are several issuers: {}", .0.join(", "))]
+    WhichIssuer(Vec<String>),
     /// Several sessions and no choice.
     #[error("there are several sessions: {}", .0.join(", "))]
     WhichSession(Vec<String>),
@@ -171,6 +174,9 @@ impl Error {
             Self::NotLoggedOut(_) => {
                 Some("see what there is: kubectl-gatepass status, or end all of it: kubectl-gatepass logout --all".into())
             }
+            Self::WhichIssuer(_) => {
+                Some("name one: kubectl-gatepass login <issuer URL> [--profile NAME]".into())
+            }
             Self::WhichSession(_) => {
                 Some("name one: kubectl-gatepass logout <issuer URL> [--profile NAME], or use --all".into())
             }
@@ -184,6 +190,7 @@ impl Error {
         match self {
             Self::Settings(_)
             | Self::ExecInfo(_)
+            | Self::WhichIssuer(_)
             | Self::WhichSession(_)
             | Self::NotLoggedOut(_)
             | Self::NotForKubectl(_) => 2,

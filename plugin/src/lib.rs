@@ -71,7 +71,9 @@ pub fn run(cli: Cli, env: &Environment, clock: &dyn Clock, out: &mut impl Write)
             let paths = paths()?;
             let (target, typed) = split(login);
             let mut settings = settings(&target, &paths)?;
-            settings.issuer = settings.issuer.or(only_issuer(&paths)?);
+            if settings.issuer.is_none() {
+                settings.issuer = only_issuer(&paths)?;
+            }
             let store = settings.store(&paths)?;
             let run = Run {
                 settings: &settings,
@@ -154,8 +156,12 @@ fn split(login: Login) -> (Target, Typed) {
 /// The issuer to log in at when none is named and only one is known.
 fn only_issuer(paths: &Paths) -> Result<Option<settings::IssuerUrl>, Error> {
     let known = accepted::AcceptedFile::new(paths.state_dir()).all()?;
-    Ok(match known.as_slice() {
-        [one] => settings::IssuerUrl::parse(&one.url).ok(),
-        _ => None,
-    })
+    match known.as_slice() {
+        [] => Ok(None),
+        [one] => Ok(settings::IssuerUrl::parse(&one.url).ok()),
+        several => {
+            let urls = several.iter().map(|accepted| accepted.url.clone());
+            Err(Error::WhichIssuer(urls.collect()))
+        }
+    }
 }

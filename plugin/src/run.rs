@@ -82,15 +82,16 @@ impl Run<'_> {
     /// A credential for the issuer in the settings. `kept` is what the keyring holds, if it should be renewed.
     pub async fn credential(&self, kept: Option<Credential>) -> Result<Credential, Error> {
         let accepted = self.accepted().await?;
+        let issuing = self
+            .locks()
+            .try_acquire(&self.credential_entry()?, Purpose::Issue);
         if let Some(kept) = kept.as_ref().filter(|kept| kept.fits(self.cluster_ca))
-            && self
-                .locks()
-                .try_acquire(&self.credential_entry()?, Purpose::Issue)?
-                .is_none()
+            && matches!(issuing, Ok(None))
         {
             // Another program renews right now; what we have is good until it is done.
             return Ok(kept.clone());
         }
+        drop(issuing);
         let before = self.session_salt(&accepted);
         let why = match self.renew(&accepted).await {
             Ok(renew::Outcome::Renewed(credential)) => return Ok(*credential),

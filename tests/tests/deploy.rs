@@ -204,7 +204,7 @@ fn names_and_times_in_the_manifests_fit_together() {
         .as_u64()
         .expect("a pause");
     let grace = &of_kind("Deployment")["spec"]["template"]["spec"]["terminationGracePeriodSeconds"];
-    assert!(grace.as_u64().expect("a time") > pause + 30, "{grace} s");
+    assert!(grace.as_u64().expect("a time") > pause + 30 + 30, "{grace} s");
 }
 
 #[test]

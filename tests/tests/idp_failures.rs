@@ -158,6 +158,8 @@ fn what_is_no_answer_at_refresh_is_an_outage_and_every_4xx_is_the_end_of_the_ref
     at(&world, now + HOUR);
     for (answer, words) in [
         (json!(500), "answers 500"),
+        (json!(429), "answers 429"),
+        (json!(408), "answers 408"),
         (json!("reset"), "cannot be reached"),
         (
             json!({"status": 200, "headers": html, "body": "<h1>maintenance</h1>"}),

@@ -85,6 +85,7 @@ fn work(person: &Machine, first: Duration, end: &Receiver<()>) -> (usize, Vec<Ru
 }
 
 #[test]
+#[ignore = "waits for a minute: `make test` runs it beside all else, `make soak` for ten"]
 fn fifty_sessions_renew_without_a_failure_while_two_replicas_restart_in_turn() {
     if !present(&[Part::ControlPlane, Part::IdentityProvider]) {
         return;
@@ -152,7 +153,7 @@ fn fifty_sessions_renew_without_a_failure_while_two_replicas_restart_in_turn() {
     assert_eq!(logins, SESSIONS, "nobody was asked to log in again");
     // A certificate lives for a minute at most; at the run's two ends part of a life is lost.
     let lives = usize::try_from(whole.as_secs() / 90).expect("small");
-    assert!(renewals >= SESSIONS * lives, "{line}");
+    assert!(renewals >= SESSIONS / 2 + SESSIONS * lives, "{line}");
     assert!(
         other.issued() > 0 && restarts >= 2,
         "both replicas took part: {line}"

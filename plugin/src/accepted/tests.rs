@@ -169,3 +169,15 @@ fn the_file_keeps_what_was_accepted() {
     assert_eq!(file.find(&url("https://a")).unwrap(), Some(again));
     assert_eq!(file.find(&url("https://other")).unwrap(), None);
 }
+
+#[test]
+fn a_refused_login_is_spent_for_a_working_day() {
+    let now = time::macros::datetime!(2026-11-22 00:00:00 UTC);
+    let spent = Spent {
+        login: "a".into(),
+        at: now.unix_timestamp(),
+    };
+    assert!(spent.holds("a", now) && spent.holds("a", now + SPENT - Duration::SECOND));
+    assert!(!spent.holds("b", now) && !spent.holds("a", now + SPENT));
+    assert!(!spent.holds("a", now - Duration::SECOND), "from the future");
+}

@@ -54,7 +54,7 @@ impl<'a> Transport<'a> {
     }
 }
 
-/// At the token and revocation endpoints any 4xx is a refusal, whatever its words; all else that is no answer is an outage.
+/// At the token and revocation endpoints any 4xx that is about the request is a refusal, whatever its words; all else that is no answer is an outage.
 pub(super) fn request_error<T: ErrorResponseType + AsRef<str> + Display>(
     idp: &PinnedIdp,
     transport: &Transport<'_>,
@@ -63,7 +63,8 @@ pub(super) fn request_error<T: ErrorResponseType + AsRef<str> + Display>(
     let (status, asked) = (transport.status(), transport.asked);
     match error {
         RequestTokenError::Request(error) => outage(idp, &error),
-        _ if status >= 500 => OidcError::Outage {
+        // Too slow, too often, or a proxy that wants a password: nothing of it is about the token.
+        _ if status >= 500 || [407, 408, 429].contains(&status) => OidcError::Outage {
             idp: idp.issuer.clone(),
             problem: format!("answers {status} when asked {}", asked.what),
         },

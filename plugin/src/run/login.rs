@@ -11,7 +11,7 @@ use super::{
     renew::{Held, Outcome},
 };
 use crate::{
-    accepted::Accepted,
+    accepted::{Accepted, Spent},
     credential::Credential,
     error::Error,
     escape::Escaped,
@@ -200,8 +200,12 @@ impl Run<'_> {
             Err(error) => return Err(error),
         };
         // Or every command from now on might ask the person, for nothing.
-        let (profile, login) = (self.settings.profile.clone(), held.session.fingerprint());
-        let note = |accepted: &mut Accepted| drop(accepted.spent.insert(profile, login));
+        let spent = Spent {
+            login: held.session.fingerprint(),
+            at: self.clock.now().unix_timestamp(),
+        };
+        let profile = self.settings.profile.clone();
+        let note = |accepted: &mut Accepted| drop(accepted.spent.insert(profile, spent));
         if let Err(error) = self.accepted_file().note(&accepted.url, note) {
             tracing::warn!(%error, "cannot note that this login is of no use");
         }

@@ -113,9 +113,7 @@ impl Run<'_> {
         };
         match self.exchange(accepted, &mut held, started).await? {
             // That login was of no use here from the start: another would ask the person for nothing.
-            Outcome::LoginNeeded { why, refused: true }
-                if accepted.spent.get(&self.settings.profile) == Some(&held.session.fingerprint()) =>
-            {
+            Outcome::LoginNeeded { why, refused: true } if self.is_spent(accepted, &held.session) => {
                 Err(Error::LoginOfNoUse(why))
             }
             outcome => Ok(outcome),
@@ -179,7 +177,9 @@ impl Run<'_> {
             };
             if error.code() == Some(&Code::Revoked) {
                 // Whatever a login may bring, this credential is over.
-                self.store.delete(&self.credential_entry()?)?;
+                if let Err(error) = self.store.delete(&self.credential_entry()?) {
+                    tracing::warn!(%error, "cannot delete a revoked credential");
+                }
             }
             let refusal = match &error {
                 IssuerError::Refused(refusal) => Some(refusal),
@@ -217,6 +217,11 @@ impl Run<'_> {
                 }
             }
         }
+    }
+
+    fn is_spent(&self, accepted: &Accepted, session: &Session) -> bool {
+        let spent = accepted.spent.get(&self.settings.profile);
+        spent.is_some_and(|spent| spent.holds(&session.fingerprint(), self.clock.now()))
     }
 
     pub(super) fn failed_meanwhile(
@@ -298,12 +303,19 @@ impl Run<'_> {
             Err(error) => return Err(error.into()),
         };
         let left = held.session.left(self.clock.now());
+        let entry = self.session_entry(accepted);
         if held.is_kept
-            && let Err(error) =
-                self.store
-                    .save(&self.session_entry(accepted), &held.session.write(), Some(left))
+            && let Err(error) = self.store.save(&entry, &held.session.write(), Some(left))
         {
             self.not_kept("refreshed session", LOG_IN_AGAIN, &error);
+            let is_spent = held
+                .session
+                .refresh_token
+                .as_ref()
+                .is_some_and(|new| new.expose() != refresh_token.expose());
+            if is_spent && self.store.delete(&entry).is_err() {
+                tracing::warn!("a spent refresh token stays in the keyring");
+            }
         }
         Ok(outcome)
     }
