@@ -9,6 +9,7 @@ mod accept;
 mod failure;
 mod latest;
 mod login;
+mod refresh;
 mod renew;
 
 use std::time::Duration;
