@@ -94,7 +94,9 @@ fn commands_that_wait_for_a_provider_that_stands_still_wait_together() {
     at(&world, 0);
     world.idp.freeze();
     let runs: Vec<_> = in_time(|| {
-        let running: Vec<_> = (0..8).map(|_| alice.start_kubectl(&["auth", "whoami"])).collect();
+        let running: Vec<_> = (0..20)
+            .map(|_| alice.start_kubectl(&["auth", "whoami"]))
+            .collect();
         running
             .into_iter()
             .map(|kubectl| kubectl.finish(&alice))
