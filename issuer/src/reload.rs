@@ -123,17 +123,17 @@ impl Reloader {
         };
         match self.watch.step(contents, outcome, asked) {
             Step::Unchanged => {
+                self.say(|status| status.problems = 0);
                 if asked {
                     tracing::info!("asked to reload: nothing has changed");
                 }
-                self.say(|status| status.problems = 0);
             }
             Step::LookAgain => return SETTLE,
             Step::StillRefused => {}
             Step::Refuse(error) => {
                 let problems = error.problems().len();
-                tracing::error!(%error, problems, "not reloaded: what was loaded before stays in force");
                 self.say(|status| status.problems = problems);
+                tracing::error!(%error, problems, "not reloaded: what was loaded before stays in force");
             }
             Step::Apply(candidate) => self.apply(candidate, now),
         }
@@ -153,13 +153,7 @@ impl Reloader {
         self.running.serving = config.serving;
         self.warned = false;
         self.keep_keys_fresh();
-        tracing::info!(identity_providers, "reloaded");
-        if !needs_restart.is_empty() {
-            tracing::warn!(
-                keys = needs_restart.join(", "),
-                "these keep their value until a restart; all else is in force"
-            );
-        }
+        let restart = needs_restart.join(", ");
         self.say(|status| {
             *status = ConfigurationStatus {
                 loaded_at: now,
@@ -167,8 +161,16 @@ impl Reloader {
                 needs_restart,
             }
         });
+        tracing::info!(identity_providers, "reloaded");
+        if !restart.is_empty() {
+            tracing::warn!(
+                keys = restart,
+                "these keep their value until a restart; all else is in force"
+            );
+        }
     }
 
+    /// Before the log says so: whoever reads the line finds that `/readyz` agrees.
     fn say(&self, change: impl FnOnce(&mut ConfigurationStatus)) {
         let mut status = ConfigurationStatus::clone(&self.running.status.load());
         change(&mut status);
