@@ -68,7 +68,7 @@ impl Desktop {
             "--",
             "sh",
             "-c",
-            "env; echo; sleep infinity",
+            "env; echo; exec sleep infinity",
         ]);
         let log = dir.join("keyring.log");
         let mut process = Leashed::spawn(
