@@ -22,8 +22,9 @@ impl Machine {
         let file = |kind: &str| self.dir.join("runs").join(format!("{number}.{kind}"));
         let (out, err) = (file("out"), file("err"));
         let words: Vec<_> = [program].iter().chain(args).map(|word| quote(word)).collect();
+        // As at a terminal of a person's: whoever runs the tests in the background has them ignore Ctrl-C, which is inherited.
         let line = format!(
-            "exec {} >{} 2>{}",
+            "exec env --default-signal=INT,QUIT {} >{} 2>{}",
             words.join(" "),
             quote_path(&out),
             quote_path(&err)
