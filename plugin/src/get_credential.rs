@@ -3,7 +3,10 @@
 //! A kept credential is printed without a runtime, a thread, TLS or the network: this is the path that every kubectl
 //! command takes.
 
-use std::io::{self, IsTerminal as _, Write};
+use std::{
+    cell::LazyCell,
+    io::{self, IsTerminal as _, Write},
+};
 
 use crate::{
     caller::Caller,
@@ -31,22 +34,26 @@ pub fn get_credential(
     out: &mut impl Write,
 ) -> Result<(), Error> {
     let exec_info = env.var("KUBERNETES_EXEC_INFO");
-    let caller = exec_info.zip(parent()).map(|(info, parent)| {
+    // Looked at only where there is no credential to print.
+    let caller = LazyCell::new(|| {
+        let (info, parent) = exec_info.zip(parent())?;
         // A kubeconfig may say by variables alone which issuer and which account it means.
         let question = format!("{target:?}\0{}\0{info}", env.ours());
-        Caller::new(&paths.lock_dir(), parent, &question)
+        Some(Caller::new(&paths.lock_dir(), parent, &question))
     });
     let was_told = || caller.as_ref().is_some_and(|caller| caller.was_told(clock.now()));
     let outcome = try_once(target, env, paths, clock, out, &was_told);
-    match (&outcome, &caller) {
-        (Err(Error::ToldBefore), _) => outcome,
+    if matches!(outcome, Ok(()) | Err(Error::ToldBefore)) {
+        return outcome;
+    }
+    match caller.as_ref() {
         // What is found out before the caller is asked about, such as a fault in the settings.
-        (Err(_), Some(caller)) if caller.was_told(clock.now()) => Err(Error::ToldBefore),
-        (Err(_), Some(caller)) => {
+        Some(caller) if caller.was_told(clock.now()) => Err(Error::ToldBefore),
+        Some(caller) => {
             caller.tell(clock.now());
             outcome
         }
-        _ => outcome,
+        None => outcome,
     }
 }
 
