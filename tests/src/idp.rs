@@ -63,8 +63,8 @@ impl Provider {
         let (ca_file, pin_file) = (dir.join("ca.crt"), dir.join("tls.spki"));
         std::fs::write(&ca_file, authority.pem()).expect("the scratch directory is writable");
         std::fs::write(&pin_file, &identity.pin).expect("the scratch directory is writable");
-        // Seen twice in hundreds of starts: node stood still while it loaded its modules. Another try is no worse a test.
-        let (process, ready) = (0..3)
+        // A machine that does much else has been seen to starve a start; another try is no worse a test.
+        let (process, ready) = (0..4)
             .find_map(|_| start(command, &dir.join("idp.log")))
             .unwrap_or_else(|| {
                 panic!(
@@ -98,7 +98,10 @@ impl Idp {
     /// Starts one that believes `clock`.
     pub fn start_at(dir: &Path, clock: Option<&Clock>) -> Self {
         let mut node = Command::new(program("node").expect("node is installed"));
-        node.arg(asset("idp/idp.mjs"))
+        // Without V8's helper threads: in one of a hundred starts on a busy machine node waited for one of them for ever.
+        node.arg("--single-threaded")
+            .arg(asset("idp/idp.mjs"))
+            .env("UV_THREADPOOL_SIZE", "1")
             .env("IDP_MODULES", node_modules())
             .env("IDP_PKI", dir);
         if let Some(clock) = clock {
@@ -200,7 +203,7 @@ fn start(node: &Command, log: &Path) -> Option<(Leashed, Value)> {
             }
         }
     });
-    match receive.recv_timeout(Duration::from_secs(15)) {
+    match receive.recv_timeout(Duration::from_secs(30)) {
         Ok(line) => Some((
             process,
             serde_json::from_str(&line).expect("a ready line in JSON"),
