@@ -14,7 +14,7 @@ use tokio_rustls::rustls::ServerConfig;
 
 use crate::ca::CertificateAuthority;
 use crate::issue::{Cluster, Issuer, Lifetimes};
-use crate::marker::MarkerKey;
+use crate::marker::MarkerKeys;
 use crate::server::{Limits, TlsVersion};
 use files::Files;
 use section::{Problems, Section};
@@ -179,7 +179,7 @@ fn read(root: serde_json::Value, files: &Files, now: i64, problems: &Problems) -
     let ca = root
         .section("signer")
         .and_then(|section| signer(section, files, now));
-    let marker = root.section("marker").and_then(|section| marker(section, files));
+    let markers = root.section("marker").and_then(|section| marker(section, files));
     let lifetimes = lifetimes(&mut root);
     let audit = root.section("audit").and_then(|section| audit(section, files));
     let (limits, body_deadline) = limits(root.optional_section("limits"));
@@ -192,7 +192,7 @@ fn read(root: serde_json::Value, files: &Files, now: i64, problems: &Problems) -
             idps: idps?,
             lifetimes: lifetimes?,
             ca: ca?,
-            marker: marker?,
+            markers: markers?,
         },
         tls,
         serving,
@@ -304,14 +304,10 @@ fn signer(mut section: Section<'_>, files: &Files, now: i64) -> Option<Certifica
     ca
 }
 
-fn marker(mut section: Section<'_>, files: &Files) -> Option<MarkerKey> {
-    // The first makes markers; the others only verify, and are checked so that a broken one is found now.
-    let mut keys = section.files("keys", |path| files.marker_key(path))?;
+fn marker(mut section: Section<'_>, files: &Files) -> Option<MarkerKeys> {
+    let keys = section.files("keys", |path| files.marker_key(path))?;
     section.finish();
-    if keys.is_empty() {
-        return None;
-    }
-    Some(keys.swap_remove(0))
+    MarkerKeys::new(keys)
 }
 
 fn lifetimes(root: &mut Section<'_>) -> Option<Lifetimes> {

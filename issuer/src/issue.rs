@@ -19,7 +19,7 @@ use crate::id_token::{self, Claims, KeySet, Unverified, Use};
 use crate::idp::IdentityProvider;
 use crate::ids;
 use crate::mapping::Identity;
-use crate::marker::MarkerKey;
+use crate::marker::MarkerKeys;
 use crate::proof::{self, Proof, UnverifiedProof};
 use crate::request;
 
@@ -61,8 +61,8 @@ pub struct Issuer {
     pub lifetimes: Lifetimes,
     /// Signs certificates.
     pub ca: CertificateAuthority,
-    /// Makes markers.
-    pub marker: MarkerKey,
+    /// Make markers, and verify them.
+    pub markers: MarkerKeys,
 }
 
 /// The key sets known at one moment, one per identity provider in the order of [`Issuer::idps`]; `None` where the
@@ -213,7 +213,7 @@ impl Issuer {
         );
         let session = ids::session_id(&subject_id, &login_id);
         let not_after = self.not_after(&id_token, &binding, wished, now)?;
-        let marker = self.marker.make(
+        let marker = self.markers.make(
             &self.cluster.id,
             &identity,
             &session,

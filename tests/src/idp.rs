@@ -63,9 +63,10 @@ impl Provider {
         let (ca_file, pin_file) = (dir.join("ca.crt"), dir.join("tls.spki"));
         std::fs::write(&ca_file, authority.pem()).expect("the scratch directory is writable");
         std::fs::write(&pin_file, &identity.pin).expect("the scratch directory is writable");
-        // A machine that does much else has been seen to starve a start; another try is no worse a test.
-        let (process, ready) = (0..4)
-            .find_map(|_| start(command, &dir.join("idp.log")))
+        // One start in a thousand stands still for ever, and a busy machine makes others slow: a few tries, each more patient.
+        let (process, ready) = [10, 20, 40, 80]
+            .into_iter()
+            .find_map(|seconds| start(command, &dir.join("idp.log"), Duration::from_secs(seconds)))
             .unwrap_or_else(|| {
                 panic!(
                     "the identity provider is not ready: see idp.log in {}",
@@ -183,7 +184,7 @@ impl Idp {
 }
 
 /// Starts the provider and reads its ready line; `None`, and why in the log, where that does not come.
-fn start(node: &Command, log: &Path) -> Option<(Leashed, Value)> {
+fn start(node: &Command, log: &Path, patience: Duration) -> Option<(Leashed, Value)> {
     let mut process = Leashed::spawn(
         "the identity provider",
         node,
@@ -203,7 +204,7 @@ fn start(node: &Command, log: &Path) -> Option<(Leashed, Value)> {
             }
         }
     });
-    match receive.recv_timeout(Duration::from_secs(30)) {
+    match receive.recv_timeout(patience) {
         Ok(line) => Some((
             process,
             serde_json::from_str(&line).expect("a ready line in JSON"),

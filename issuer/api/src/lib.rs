@@ -6,9 +6,12 @@
 //! travel as text: parsing and clocks belong to the two ends.
 
 mod code;
+mod marker;
+pub mod revocation;
 mod token;
 
 pub use code::Code;
+pub use marker::{GROUP_PREFIX, Marker};
 pub use token::Token;
 
 use serde::{Deserialize, Serialize};
@@ -19,6 +22,14 @@ pub mod path {
     pub const CLUSTER: &str = "/v1/cluster";
     /// `POST`: a [`super::CertificateRequest`] for a [`super::CertificateResponse`].
     pub const CERTIFICATES: &str = "/v1/certificates";
+    /// `POST`: a [`super::LogoutRequest`]; ends its session.
+    pub const LOGOUT: &str = "/v1/logout";
+    /// `POST`: a logout token (OpenID Connect Back-Channel Logout 1.0) from an identity provider.
+    pub const BACKCHANNEL_LOGOUT: &str = "/v1/backchannel-logout";
+    /// `POST`, for API servers: a SubjectAccessReview.
+    pub const AUTHORIZE: &str = "/v1/authorize";
+    /// `POST`, for API servers: an audit.k8s.io/v1 EventList.
+    pub const AUDIT: &str = "/v1/audit";
 }
 
 /// Sizes above which the issuer answers `too_large` (bytes) or `malformed_…` (counts).
@@ -210,6 +221,14 @@ pub struct CertificateRequest {
     /// Wished life in seconds; only ever shortens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl_seconds: Option<u64>,
+}
+
+/// Body of `POST /v1/logout`, which is answered by 204.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LogoutRequest {
+    /// The session's token that carries the nonce: the login token, or the ID token where the provider keeps the nonce.
+    pub token: Token,
 }
 
 /// Answer 201 to `POST /v1/certificates`.
