@@ -25,6 +25,7 @@
 
 pub mod active;
 pub mod audit;
+pub mod authorize;
 pub mod binding;
 pub mod ca;
 pub mod cli;
@@ -45,6 +46,7 @@ pub mod marker;
 pub mod proof;
 pub mod reload;
 pub mod request;
+pub mod revocation;
 pub mod routes;
 pub mod run;
 pub mod server;

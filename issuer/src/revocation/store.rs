@@ -1,0 +1,53 @@
+//! Where revocations are kept: a place that every replica follows, and writes to when it ends a session itself.
+
+use std::sync::Arc;
+
+use gatepass_api::revocation::RevocationSpec;
+
+use super::Revocations;
+use super::directory::Directory;
+use crate::routes::Clock;
+
+/// What becomes of a document of the same name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Existing {
+    /// It stays; what is asked for is there already.
+    Leave,
+    /// It is replaced.
+    Replace,
+}
+
+/// The store did not take a document.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the revocation could not be written: {0}")]
+pub struct WriteError(pub String);
+
+/// A store.
+#[derive(Debug)]
+pub enum Store {
+    /// Files in a directory.
+    Directory(Directory),
+}
+
+impl Store {
+    /// What it is called in logs and health.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Directory(_) => "directory",
+        }
+    }
+
+    /// Keeps a document; it is kept for good when this returns.
+    pub async fn put(&self, name: &str, spec: &RevocationSpec, existing: Existing) -> Result<(), WriteError> {
+        match self {
+            Self::Directory(directory) => directory.put(name, spec, existing).await,
+        }
+    }
+
+    /// Keeps `revocations` what the store holds, for ever.
+    pub async fn follow(self: Arc<Self>, revocations: Arc<Revocations>, clock: Clock) {
+        match self.as_ref() {
+            Self::Directory(directory) => directory.follow(&revocations, &clock).await,
+        }
+    }
+}
