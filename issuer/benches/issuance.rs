@@ -14,7 +14,8 @@ use gatepass_issuer::audit::Trail;
 use gatepass_issuer::cli::{Cli, Command};
 use gatepass_issuer::config::Config;
 use gatepass_issuer::id_token::KeySet;
-use gatepass_issuer::issue::{Issuer, KeySets, Received};
+use gatepass_issuer::issue::{Issuer, KeySets, Known, Received};
+use gatepass_issuer::revocation::{Mode, Revocations};
 use serde_json::json;
 
 const NOW: i64 = 1_790_000_000;
@@ -121,12 +122,19 @@ fn main() {
             .into(),
     )];
     let random = SystemRandom::new();
+    let revocations = Revocations::new(Mode::BestEffort);
+    revocations.in_contact(NOW);
     let exchange = |request: &Request| {
         let received = Received {
             proofs: &[&request.proof],
             body: request.body.as_bytes(),
         };
-        let issued = issuer.exchange(received, &keys, NOW, &random, &mut Trail::default());
+        let known = Known {
+            keys: &keys,
+            revocations: &revocations,
+            now: NOW,
+        };
+        let issued = issuer.exchange(received, known, &random, &mut Trail::default());
         assert!(std::hint::black_box(issued).is_ok());
     };
     let (plain, with_login) = (request(&issuer, &idp, false), request(&issuer, &idp, true));

@@ -14,6 +14,8 @@ pub struct Active {
     pub issuer: Arc<Issuer>,
     /// The providers' keys.
     pub keys: Arc<KeySources>,
+    /// Common names of the API servers that may use the webhooks.
+    pub webhook_clients: Arc<[String]>,
 }
 
 /// The active one, which a request takes once and keeps to its end.

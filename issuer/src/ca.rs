@@ -70,6 +70,11 @@ impl CertificateAuthority {
         self.not_after
     }
 
+    /// Its public key: SubjectPublicKeyInfo in DER.
+    pub fn public_key(&self) -> &[u8] {
+        self.signer.public.0.as_bytes()
+    }
+
     /// Makes the certificate of one user and key.
     pub(crate) fn sign(
         &self,

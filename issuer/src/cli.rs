@@ -76,6 +76,9 @@ pub struct Init {
     /// Where `/livez` and `/readyz` are asked, in plain HTTP.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8081")]
     pub health_listen: SocketAddr,
+    /// Where API servers ask what is revoked and send their audit events.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8444")]
+    pub webhook_listen: SocketAddr,
     /// The URL that people will type; by default https://localhost with the port of `--listen`.
     #[arg(long, value_name = "URL")]
     pub url: Option<String>,

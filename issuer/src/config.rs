@@ -3,6 +3,7 @@
 mod authentication;
 mod files;
 mod section;
+mod webhooks;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -11,15 +12,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_rustls::rustls::ServerConfig;
+use zeroize::Zeroizing;
 
 use crate::ca::CertificateAuthority;
 use crate::issue::{Cluster, Issuer, Lifetimes};
 use crate::marker::MarkerKeys;
-use crate::server::{Limits, TlsVersion};
+use crate::revocation::Mode;
+use crate::server::{Limits, TlsVersion, server_config};
 use files::Files;
 use section::{Problems, Section};
 
 pub use files::Validity;
+pub use webhooks::Webhooks;
 
 const API_VERSION: &str = "gatepass.dev/v1alpha1";
 const KIND: &str = "IssuerConfiguration";
@@ -44,8 +48,17 @@ pub struct Config {
     pub tls: Arc<ServerConfig>,
     /// How long the serving certificate is valid.
     pub serving: Validity,
+    /// What API servers ask, and which of them may.
+    pub webhooks: Option<Webhooks>,
     /// What a running issuer keeps until it is restarted.
     pub fixed: Fixed,
+}
+
+/// Where revocations are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreConfig {
+    /// Files in a directory.
+    Directory(PathBuf),
 }
 
 /// What takes effect when the program starts and not before: sockets and files that are opened once, and the limits that
@@ -56,6 +69,12 @@ pub struct Fixed {
     pub listen: SocketAddr,
     /// Where health is asked, in plain HTTP.
     pub listen_health: SocketAddr,
+    /// Where API servers ask.
+    pub listen_webhooks: Option<SocketAddr>,
+    /// Where revocations are kept.
+    pub store: StoreConfig,
+    /// What happens when that cannot be followed.
+    pub mode: Mode,
     /// Where audit records go.
     pub audit: AuditTarget,
     /// Limits of connections.
@@ -71,6 +90,11 @@ impl Fixed {
         [
             ("listen.address", self.listen != other.listen),
             ("listen.healthAddress", self.listen_health != other.listen_health),
+            ("webhooks.address", self.listen_webhooks != other.listen_webhooks),
+            (
+                "revocation",
+                (&self.store, self.mode) != (&other.store, other.mode),
+            ),
             ("audit.file", self.audit != other.audit),
             ("limits", limits),
         ]
@@ -170,7 +194,7 @@ fn read(root: serde_json::Value, files: &Files, now: i64, problems: &Problems) -
     let mut root = Section::root(root, problems)?;
     root.constant("apiVersion", API_VERSION);
     root.constant("kind", KIND);
-    for later in ["policy", "revocation", "breakGlass"] {
+    for later in ["policy", "breakGlass"] {
         root.refuse(later, "this version does not carry it yet; remove it");
     }
     let cluster = root.section("cluster").and_then(cluster);
@@ -181,11 +205,26 @@ fn read(root: serde_json::Value, files: &Files, now: i64, problems: &Problems) -
         .and_then(|section| signer(section, files, now));
     let markers = root.section("marker").and_then(|section| marker(section, files));
     let lifetimes = lifetimes(&mut root);
+    let revocation = root
+        .section("revocation")
+        .and_then(|section| revocation(section, files));
+    let webhooks = root.optional_section("webhooks").map(|section| {
+        let served = listen
+            .as_ref()
+            .and_then(|(_, _, tls)| Some(tls.as_ref()?.1.clone()));
+        webhooks::read(section, files, ca.as_ref(), served, now)
+    });
     let audit = root.section("audit").and_then(|section| audit(section, files));
     let (limits, body_deadline) = limits(root.optional_section("limits"));
     root.finish();
     let (listen, listen_health, tls) = listen?;
-    let (tls, serving) = tls?;
+    let (tls, (_, _, serving)) = tls?;
+    let (store, mode) = revocation?;
+    // A section that is there and wrong is no absent one.
+    let webhooks = match webhooks {
+        Some(read) => Some(read?),
+        None => None,
+    };
     Some(Config {
         issuer: Issuer {
             cluster: cluster?,
@@ -199,10 +238,14 @@ fn read(root: serde_json::Value, files: &Files, now: i64, problems: &Problems) -
         fixed: Fixed {
             listen: listen?,
             listen_health: listen_health?,
+            listen_webhooks: webhooks.as_ref().map(|webhooks| webhooks.address),
+            store,
+            mode,
             audit: audit?,
             limits: limits?,
             body_deadline: body_deadline?,
         },
+        webhooks,
     })
 }
 
@@ -242,7 +285,7 @@ fn is_origin(text: &str) -> bool {
 type Listen = (
     Option<SocketAddr>,
     Option<SocketAddr>,
-    Option<(Arc<ServerConfig>, Validity)>,
+    Option<(Arc<ServerConfig>, Serving)>,
 );
 
 fn listen(mut section: Section<'_>, files: &Files, now: i64) -> Listen {
@@ -250,39 +293,45 @@ fn listen(mut section: Section<'_>, files: &Files, now: i64) -> Listen {
     let address = section.parsed("address", ADDRESS);
     let health = section.parsed("healthAddress", ADDRESS);
     let tls = section.section("tls").and_then(|mut tls| {
-        let certificate = tls.file("certificate", |path| files.read(path));
-        let key = tls.file("key", |path| files.read_secret(path));
         let version = tls.choice(
             "minVersion",
             &[("1.3", TlsVersion::V1_3), ("1.2", TlsVersion::V1_2)],
             Some("1.3"),
         );
-        let config = match (certificate, key, version) {
-            (Some(certificate), Some(key), Some(version)) => {
-                let validity = Validity::of_leaf(&certificate);
-                if let Some(problem) = validity.and_then(|validity| validity.problem(now)) {
-                    tls.problem("certificate", &problem);
-                }
-                match crate::server::server_config(certificate.as_bytes(), key.as_bytes(), version) {
-                    Ok(config) => {
-                        if validity.is_none() {
-                            tls.problem("certificate", "the certificate's validity cannot be read");
-                        }
-                        Some(config).zip(validity)
-                    }
-                    Err(error) => {
-                        tls.problem("certificate", &error.to_string());
-                        None
-                    }
-                }
-            }
-            _ => None,
-        };
+        let served =
+            serving(&mut tls, files, now)
+                .zip(version)
+                .and_then(|((certificate, key, validity), version)| {
+                    let config = server_config(&certificate, &key, version, None)
+                        .map_err(|error| tls.problem("certificate", &error.to_string()))
+                        .ok()?;
+                    Some((config, (certificate, key, validity)))
+                });
         tls.finish();
-        config
+        served
     });
     section.finish();
     (address, health, tls)
+}
+
+type Serving = (Zeroizing<String>, Zeroizing<String>, Validity);
+
+/// Certificate and key of a listener.
+fn serving(tls: &mut Section<'_>, files: &Files, now: i64) -> Option<Serving> {
+    let certificate = tls.file("certificate", |path| files.read(path));
+    let key = tls.file("key", |path| files.read_secret(path));
+    let (certificate, key) = certificate.zip(key)?;
+    let Some(validity) = Validity::of_leaf(&certificate) else {
+        tls.problem(
+            "certificate",
+            "it is not PEM with an X.509 certificate whose validity can be read",
+        );
+        return None;
+    };
+    if let Some(problem) = validity.problem(now) {
+        tls.problem("certificate", &problem);
+    }
+    Some((certificate, key, validity))
 }
 
 fn signer(mut section: Section<'_>, files: &Files, now: i64) -> Option<CertificateAuthority> {
@@ -308,6 +357,14 @@ fn marker(mut section: Section<'_>, files: &Files) -> Option<MarkerKeys> {
     let keys = section.files("keys", |path| files.marker_key(path))?;
     section.finish();
     MarkerKeys::new(keys)
+}
+
+fn revocation(mut section: Section<'_>, files: &Files) -> Option<(StoreConfig, Mode)> {
+    let modes = [("best-effort", Mode::BestEffort), ("strict", Mode::Strict)];
+    let mode = section.choice("mode", &modes, Some("best-effort"));
+    let directory = section.text_where("directory", "a path", |path| !path.is_empty());
+    section.finish();
+    Some((StoreConfig::Directory(files.resolve(&directory?)), mode?))
 }
 
 fn lifetimes(root: &mut Section<'_>) -> Option<Lifetimes> {

@@ -3,6 +3,7 @@
 use gatepass_api::Code;
 
 use crate::issue::GrantError;
+use crate::revocation::Stale;
 use crate::{binding, ca, csr, id_token, mapping, proof, request};
 
 /// Why an exchange ends without a certificate. `Display` is the problem's `detail`: nothing secret, and nothing that
@@ -33,6 +34,17 @@ pub enum Refusal {
     /// Groups were asked for.
     #[error("no rule of this cluster grants groups on request")]
     NotPermitted,
+    /// A revocation stands against this login.
+    #[error("access was revoked{}{}", reason.as_deref().map_or("", |_| ": "), reason.as_deref().unwrap_or_default())]
+    Revoked {
+        /// Its reason, escaped.
+        reason: Option<String>,
+        /// A login after this time helps, in Unix seconds; `None` if none does.
+        login_after: Option<i64>,
+    },
+    /// Nobody can say whether a revocation stands.
+    #[error(transparent)]
+    Stale(#[from] Stale),
     /// The ID token ends within a minute.
     #[error("the ID token ends in less than 60 s")]
     TokenEnds,
@@ -75,10 +87,20 @@ impl Refusal {
                 mapping::Error::Forbidden(_) => Code::ForbiddenName,
             },
             Self::NotPermitted => Code::NotPermitted,
+            Self::Revoked { .. } => Code::Revoked,
+            Self::Stale(_) => Code::RevocationViewStale,
             Self::TokenEnds => Code::TokenExpired,
             Self::SessionEnds => Code::SessionEnded,
             Self::AuthorityEnds | Self::Sign(_) => Code::Internal,
             Self::Audit => Code::AuditUnavailable,
+        }
+    }
+
+    /// With [`Code::Revoked`]: a login after this time helps, in Unix seconds.
+    pub fn login_after(&self) -> Option<i64> {
+        match self {
+            Self::Revoked { login_after, .. } => *login_after,
+            _ => None,
         }
     }
 

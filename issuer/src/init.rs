@@ -1,5 +1,6 @@
 //! `init`: a configuration, a certificate authority, a marker key and a serving certificate to begin with.
 
+mod apiserver;
 mod pki;
 mod template;
 
@@ -36,6 +37,12 @@ pub enum InitError {
     Options(String),
 }
 
+/// Common name of the certificate that `init` makes for API servers.
+const WEBHOOK_CLIENT: &str = "kube-apiserver";
+
+/// Below the configuration's directory.
+const DIRECTORIES: [&str; 2] = ["revocations", "apiserver"];
+
 struct Output {
     name: &'static str,
     secret: bool,
@@ -53,6 +60,9 @@ pub fn init(options: &Init, now: i64, random: &dyn SecureRandom) -> Result<Strin
     let cluster_id = format!("{}-{}", options.cluster, base32(&suffix));
     let client_ca = pki::client_authority(&cluster_id, now)?;
     let serving = pki::serving(now)?;
+    let webhook_client = pki::webhook_client(now)?;
+    let api_server = apiserver::files(options, &serving.authority, &webhook_client)
+        .map_err(|error| InitError::Io(options.dir.clone(), error))?;
     let url = options
         .url
         .clone()
@@ -75,6 +85,12 @@ pub fn init(options: &Init, now: i64, random: &dyn SecureRandom) -> Result<Strin
         public("serving-ca.crt", serving.authority),
         public("serving.crt", serving.certificate),
         secret("serving.key", serving.key),
+        public("webhook-ca.crt", webhook_client.authority),
+        public("apiserver/authorization.yaml", api_server.authorization),
+        public("apiserver/authorization-1.32.yaml", api_server.authorization_1_32),
+        public("apiserver/audit-policy.yaml", api_server.audit_policy),
+        secret("apiserver/authorize.kubeconfig", api_server.authorize),
+        secret("apiserver/audit.kubeconfig", api_server.audit),
         // Last: a directory with a configuration is a complete one.
         public("issuer.yaml", config),
     ];
@@ -92,11 +108,6 @@ fn write_all(dir: &Path, outputs: &[Output]) -> Result<(), InitError> {
         let path = path.to_owned();
         move |error| InitError::Io(path, error)
     };
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(dir)
-        .map_err(failed(dir))?;
     // Looked at first, so that a second `init` changes nothing; `create_new` below holds even against a race.
     if let Some(there) = outputs
         .iter()
@@ -104,6 +115,13 @@ fn write_all(dir: &Path, outputs: &[Output]) -> Result<(), InitError> {
         .find(|path| path.symlink_metadata().is_ok())
     {
         return Err(InitError::Exists(there));
+    }
+    for dir in [dir, &dir.join(DIRECTORIES[0]), &dir.join(DIRECTORIES[1])] {
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(dir)
+            .map_err(failed(dir))?;
     }
     for output in outputs {
         let path = dir.join(output.name);
@@ -129,6 +147,10 @@ fn check(options: &Init, outputs: &[Output], now: i64) -> Result<(), InitError> 
     for output in outputs {
         let path = options.dir.join(output.name);
         fs::remove_file(&path).map_err(|error| InitError::Io(path, error))?;
+    }
+    for name in DIRECTORIES {
+        let path = options.dir.join(name);
+        fs::remove_dir(&path).map_err(|error| InitError::Io(path, error))?;
     }
     let problems: String = error
         .problems()

@@ -15,6 +15,7 @@ use crate::ca::{CertificateAuthority, Leaf, Subject};
 use crate::clock::rfc3339;
 use crate::csr::VerifiedCsr;
 use crate::error::Refusal;
+use crate::escape::visible;
 use crate::id_token::{self, Claims, KeySet, Unverified, Use};
 use crate::idp::IdentityProvider;
 use crate::ids;
@@ -22,11 +23,14 @@ use crate::mapping::Identity;
 use crate::marker::MarkerKeys;
 use crate::proof::{self, Proof, UnverifiedProof};
 use crate::request;
+use crate::revocation::{Holder, Login, Refused, Revocations};
 
 /// A certificate that would end sooner is not issued: kubectl would be back before it is used.
 const MIN_LIFE: i64 = 60;
 /// How far `notBefore` lies back, for API servers whose clock is slow.
 const BACKDATE: i64 = 120;
+/// How much of a revocation's reason is told.
+const SHOWN: usize = 1024;
 
 /// The cluster that certificates are for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,6 +82,17 @@ pub struct Received<'a> {
     pub body: &'a [u8],
 }
 
+/// What is known at one moment beyond the configuration.
+#[derive(Clone, Copy, Debug)]
+pub struct Known<'a> {
+    /// The published keys.
+    pub keys: &'a KeySets,
+    /// The revocations.
+    pub revocations: &'a Revocations,
+    /// The time in Unix seconds.
+    pub now: i64,
+}
+
 /// A certificate that may not leave before its audit record is written: see [`Issued::recorded`].
 #[derive(Debug)]
 #[must_use]
@@ -102,8 +117,7 @@ impl Issuer {
     pub fn exchange(
         &self,
         received: Received<'_>,
-        keys: &KeySets,
-        now: i64,
+        known: Known<'_>,
         random: &dyn SecureRandom,
         trail: &mut Trail,
     ) -> Result<Issued, Refusal> {
@@ -115,11 +129,11 @@ impl Issuer {
         let proof = UnverifiedProof::parse(proof)?;
         let request = request::parse(received.body)?;
         trail.reason.clone_from(&request.reason);
-        let verified = self.verify(&request, proof, received.body, keys, now, trail)?;
+        let verified = self.verify(&request, proof, received.body, known, trail)?;
         if request.groups.as_ref().is_some_and(|groups| !groups.is_empty()) {
             return Err(Refusal::NotPermitted);
         }
-        self.sign(verified, request.ttl_seconds, now, random, trail)
+        self.sign(verified, request.ttl_seconds, known, random, trail)
     }
 
     fn verify(
@@ -127,10 +141,10 @@ impl Issuer {
         request: &CertificateRequest,
         proof: UnverifiedProof<'_>,
         body: &[u8],
-        keys: &KeySets,
-        now: i64,
+        known: Known<'_>,
         trail: &mut Trail,
     ) -> Result<Verified, Refusal> {
+        let now = known.now;
         let id_token = Unverified::parse(request.id_token.expose())?;
         let login_token = request
             .login_token
@@ -143,7 +157,7 @@ impl Issuer {
             .ok_or(id_token::Error::UnknownIdp)?;
         let (idp, keys) = (
             &self.idps[position],
-            keys.get(position).and_then(Option::as_deref),
+            known.keys.get(position).and_then(Option::as_deref),
         );
         trail.idp = Some(position);
         trail.identity_provider = Some(idp.issuer.clone());
@@ -193,7 +207,7 @@ impl Issuer {
         &self,
         verified: Verified,
         wished: Option<u64>,
-        now: i64,
+        Known { revocations, now, .. }: Known<'_>,
         random: &dyn SecureRandom,
         trail: &mut Trail,
     ) -> Result<Issued, Refusal> {
@@ -212,6 +226,12 @@ impl Issuer {
             binding.nonce(),
         );
         let session = ids::session_id(&subject_id, &login_id);
+        let login = Login {
+            session: &session,
+            subject_id: &subject_id,
+            time: binding.login_time(),
+        };
+        refuse_revoked(&identity, login, revocations, now)?;
         let not_after = self.not_after(&id_token, &binding, wished, now)?;
         let marker = self.markers.make(
             &self.cluster.id,
@@ -257,6 +277,29 @@ impl Issuer {
             end = end.min(id_token.expires());
         }
         Ok(end)
+    }
+}
+
+/// The last check: what the webhook would deny is not signed.
+fn refuse_revoked(
+    identity: &Identity,
+    login: Login<'_>,
+    revocations: &Revocations,
+    now: i64,
+) -> Result<(), Refusal> {
+    let groups: Vec<&str> = identity.groups().iter().map(String::as_str).collect();
+    let holder = Holder {
+        user: identity.username(),
+        uid: identity.uid(),
+        groups: &groups,
+        login: Some(login),
+    };
+    match revocations.ask(now, |view| view.refuses(&holder, now))? {
+        None => Ok(()),
+        Some(Refused { reason, login_after }) => Err(Refusal::Revoked {
+            reason: reason.map(|reason| visible(&reason, SHOWN).into_owned()),
+            login_after,
+        }),
     }
 }
 

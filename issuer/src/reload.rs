@@ -36,14 +36,16 @@ pub struct Running {
     pub clock: Clock,
     /// What stays until a restart.
     pub fixed: Fixed,
-    /// Validity of the serving certificate.
-    pub serving: Validity,
+    /// Validity of the serving certificates.
+    pub serving: Vec<Validity>,
     /// What was read at the start.
     pub contents: Contents,
     /// What decides about requests.
     pub current: Current,
     /// What new connections are served with.
     pub tls: ListenerTls,
+    /// The same for API servers, where a listener of theirs is open.
+    pub webhook_tls: Option<ListenerTls>,
     /// What health tells.
     pub status: Arc<ArcSwap<ConfigurationStatus>>,
 }
@@ -143,14 +145,25 @@ impl Reloader {
 
     fn apply(&mut self, Candidate { config, keys }: Candidate, now: i64) {
         let needs_restart = self.running.fixed.differing(&config.fixed);
+        let names = config
+            .webhooks
+            .as_ref()
+            .map(|webhooks| Arc::clone(&webhooks.names));
         let active = Active {
             issuer: Arc::new(config.issuer),
             keys: Arc::new(keys),
+            webhook_clients: names.unwrap_or_default(),
         };
         let identity_providers = active.issuer.idps.len();
         self.running.current.store(Arc::new(active));
         self.running.tls.store(config.tls);
-        self.running.serving = config.serving;
+        self.running.serving = vec![config.serving];
+        if let Some(webhooks) = config.webhooks {
+            self.running.serving.push(webhooks.serving);
+            if let Some(tls) = &self.running.webhook_tls {
+                tls.store(webhooks.tls);
+            }
+        }
         self.warned = false;
         self.keep_keys_fresh();
         let restart = needs_restart.join(", ");
@@ -185,8 +198,9 @@ impl Reloader {
     }
 
     fn warn_of_the_end(&mut self, now: i64) {
-        if let (false, Some(end)) = (self.warned, self.running.serving.near_end(now)) {
-            tracing::warn!(%end, "the serving certificate ends soon: replace it; the new one is picked up by itself");
+        let end = self.running.serving.iter().find_map(|one| one.near_end(now));
+        if let (false, Some(end)) = (self.warned, end) {
+            tracing::warn!(%end, "a serving certificate ends soon: replace it; the new one is picked up by itself");
             self.warned = true;
         }
     }

@@ -1,5 +1,7 @@
 //! HTTP: paths, media types, limits and problem documents. What is decided is decided in [`crate::issue`].
 
+mod authorize;
+mod body;
 mod certificates;
 mod cluster;
 mod health;
@@ -15,6 +17,8 @@ use gatepass_api::{Code, path};
 
 use crate::active::Current;
 use crate::audit::AuditLog;
+use crate::revocation::Revocations;
+use crate::revocation::store::Store;
 
 pub use health::{ConfigurationStatus, Health, health_router};
 pub use problem::{Problem, RequestId};
@@ -27,6 +31,10 @@ pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
 pub struct App {
     /// Decides.
     pub current: Current,
+    /// What is revoked.
+    pub revocations: Arc<Revocations>,
+    /// Where revocations are kept.
+    pub store: Arc<Store>,
     /// Where records go.
     pub audit: AuditLog,
     /// The clock.
@@ -49,6 +57,11 @@ impl std::fmt::Debug for App {
 #[derive(Clone, Copy, Debug)]
 pub struct Remote(pub std::net::SocketAddr);
 
+/// The common name of the certificate a client has shown, put into its requests' extensions by the server; only where the
+/// listener asks for one.
+#[derive(Clone, Debug)]
+pub struct ClientName(pub Arc<str>);
+
 /// The routes that clients use.
 pub fn router(app: App) -> Router {
     Router::new()
@@ -56,6 +69,23 @@ pub fn router(app: App) -> Router {
         .route(path::CERTIFICATES, post(certificates::issue))
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)
+        .layer(axum::middleware::from_fn_with_state(
+            app.clone(),
+            problem::identify,
+        ))
+        .with_state(app)
+}
+
+/// The routes that API servers use, on a listener of their own: only who is named there gets an answer.
+pub fn webhooks_router(app: App) -> Router {
+    Router::new()
+        .route(path::AUTHORIZE, post(authorize::authorize))
+        .fallback(problem::not_found_for_api_servers)
+        .method_not_allowed_fallback(problem::method_not_allowed)
+        .layer(axum::middleware::from_fn_with_state(
+            app.clone(),
+            authorize::only_api_servers,
+        ))
         .layer(axum::middleware::from_fn_with_state(
             app.clone(),
             problem::identify,

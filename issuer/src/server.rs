@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 
-pub use tls::{TlsError, TlsVersion, server_config};
+pub use tls::{ClientAuthority, TlsError, TlsVersion, server_config};
 
 /// Limits of connections; those of requests are in [`gatepass_api::limit`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -16,6 +16,7 @@ pub(super) struct Authority {
     pub(super) key: Zeroizing<String>,
 }
 
+/// A certificate with its authority.
 pub(super) struct Serving {
     pub(super) authority: String,
     pub(super) certificate: String,
@@ -49,6 +50,31 @@ pub(super) fn serving(now: i64) -> Result<Serving, rcgen::Error> {
     (params.not_before, params.not_after) = validity(now, SERVING_LIFE)?;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    params.use_authority_key_identifier_extension = true;
+    let certificate = params.signed_by(&key, &authority)?;
+    Ok(Serving {
+        authority: authority.pem(),
+        certificate: certificate.pem(),
+        key: Zeroizing::new(key.serialize_pem()),
+    })
+}
+
+/// The API servers' client certificate, by an authority whose key is dropped here. It lives as long as its authority: what it
+/// may do is ask, and an API server whose certificate has ended asks no more.
+pub(super) fn webhook_client(now: i64) -> Result<Serving, rcgen::Error> {
+    let authority_key = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256)?;
+    let mut params = authority_params("gatepass API servers", now)?;
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    let authority = CertifiedIssuer::self_signed(params, authority_key)?;
+    let key = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256)?;
+    let mut params = CertificateParams::default();
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params
+        .distinguished_name
+        .push(DnType::CommonName, super::WEBHOOK_CLIENT);
+    (params.not_before, params.not_after) = validity(now, AUTHORITY_LIFE)?;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
     params.use_authority_key_identifier_extension = true;
     let certificate = params.signed_by(&key, &authority)?;
     Ok(Serving {

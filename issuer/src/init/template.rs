@@ -32,6 +32,16 @@ listen:
     key: serving.key
     minVersion: "1.3" # or "1.2"
 
+# Where API servers ask what is revoked (/v1/authorize) and send their audit events (/v1/audit). What they need lies in
+# apiserver/ beside this file.
+webhooks:
+  address: {webhooks}
+  # tls: {{certificate: …, key: …}}    # that of `listen`, unless said otherwise
+  # An authority of its own, never one that signs people's certificates; only clients with one of these common names.
+  clients:
+    ca: webhook-ca.crt
+    names: [kube-apiserver]
+
 # `jwt` is in the format of the API server's AuthenticationConfiguration; `clients` and `maxTokenAge` are Gatepass's.
 "#,
         id = quoted(cluster_id),
@@ -39,6 +49,7 @@ listen:
         url = quoted(url),
         listen = quoted(&options.listen.to_string()),
         health = quoted(&options.health_listen.to_string()),
+        webhooks = quoted(&options.webhook_listen.to_string()),
     );
     match (&options.idp, &options.client_id, &options.username_claim) {
         (Some(idp), Some(client), Some(username)) => {
@@ -138,6 +149,11 @@ certificate:
 session:
   maxAge: 12h
 
+# Who is locked out although their certificate has not ended: `gatepass-issuer revoke --help`.
+revocation:
+  mode: best-effort         # or strict: decide and issue nothing while the revocations cannot be read
+  directory: revocations    # one document a file; replicas share it
+
 # One line of JSON for each certificate, written before it is handed out: no record, no certificate.
 audit:
   file: "-"                 # standard output, or a path that is appended to
@@ -156,6 +172,9 @@ pub(super) fn next_steps(options: &Init, url: &str) -> String {
         text,
         "- Make sure that no API server and no other application accepts the client id as an audience.\n\
          - Give {dir}/ca.crt to the cluster's API server: --client-ca-file={dir}/ca.crt (appended to what is there).\n\
+         - Let it ask what is revoked: --authorization-config={dir}/apiserver/authorization.yaml in place of\n  \
+           --authorization-mode (before Kubernetes 1.34: authorization-1.32.yaml), and report who uses which certificate:\n  \
+           --audit-policy-file={dir}/apiserver/audit-policy.yaml --audit-webhook-config-file={dir}/apiserver/audit.kubeconfig\n\
          - Start: gatepass-issuer serve --config {dir}/issuer.yaml\n\
          - Log in: kubectl gatepass login {url} --issuer-ca {dir}/serving-ca.crt\n\
          \n\

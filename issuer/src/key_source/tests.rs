@@ -37,11 +37,7 @@ impl Provider {
         let key = KeyPair::generate().unwrap();
         let params = rcgen::CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
         let certificate = params.signed_by(&key, &ca).unwrap();
-        let tls = server::server_config(
-            certificate.pem().as_bytes(),
-            key.serialize_pem().as_bytes(),
-            TlsVersion::V1_3,
-        );
+        let tls = server::server_config(&certificate.pem(), &key.serialize_pem(), TlsVersion::V1_3, None);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let issuer = format!("https://{}", listener.local_addr().unwrap());
         let (answers, asked) = (Answers::default(), Arc::new(AtomicUsize::new(0)));

@@ -49,11 +49,13 @@ impl Fixture {
             path,
             clock: Arc::new(move || now.load(Ordering::Relaxed)),
             fixed: config.fixed,
-            serving: config.serving,
+            serving: vec![config.serving],
+            webhook_tls: None,
             contents: look.contents,
             current: Arc::new(ArcSwap::from_pointee(Active {
                 issuer: Arc::new(config.issuer),
                 keys,
+                webhook_clients: [].into(),
             })),
             tls: Arc::new(ArcSwap::new(config.tls)),
             status: Arc::new(ArcSwap::from_pointee(ConfigurationStatus {

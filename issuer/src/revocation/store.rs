@@ -6,6 +6,7 @@ use gatepass_api::revocation::RevocationSpec;
 
 use super::Revocations;
 use super::directory::Directory;
+use crate::config::StoreConfig;
 use crate::routes::Clock;
 
 /// What becomes of a document of the same name.
@@ -30,6 +31,13 @@ pub enum Store {
 }
 
 impl Store {
+    /// The store that the configuration names.
+    pub fn new(config: &StoreConfig) -> Self {
+        match config {
+            StoreConfig::Directory(path) => Self::Directory(Directory::new(path.clone())),
+        }
+    }
+
     /// What it is called in logs and health.
     pub fn name(&self) -> &'static str {
         match self {

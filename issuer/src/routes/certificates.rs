@@ -1,17 +1,14 @@
-use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::{BoxError, Extension, Json};
-use gatepass_api::{CertificateResponse, Code, PROOF_HEADER, limit};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper::body::Body as _;
+use axum::{Extension, Json};
+use gatepass_api::{CertificateResponse, PROOF_HEADER, limit};
 
-use super::{App, Problem, Remote, RequestId, refuse};
+use super::{App, Problem, Remote, RequestId, body, refuse};
 use crate::active::Active;
 use crate::audit::{Record, Trail};
 use crate::error::Refusal;
-use crate::issue::{Issued, Received};
+use crate::issue::{Issued, Known, Received};
 
 /// `POST /v1/certificates`.
 pub(super) async fn issue(
@@ -24,9 +21,14 @@ pub(super) async fn issue(
         .get::<Remote>()
         .map_or(String::new(), |remote| remote.0.to_string());
     let (parts, body) = request.into_parts();
-    let body = match read(&app, &id, &parts.headers, body).await {
+    let expected = body::Expected {
+        media_type: "application/json",
+        limit: limit::BODY,
+        deadline: app.body_deadline,
+    };
+    let body = match body::read(&parts.headers, body, expected).await {
         Ok(body) => body,
-        Err(problem) => return problem.into_response(),
+        Err(error) => return refuse(&id, error.code(), &error.to_string(), (app.clock)()).into_response(),
     };
     let mut trail = Trail::default();
     // Taken once, when the request is whole: a reload in the middle changes nothing for it.
@@ -108,117 +110,10 @@ fn exchange(
         proofs: &proofs,
         body,
     };
-    active
-        .issuer
-        .exchange(received, &active.keys.snapshot(), now, &app.random, trail)
-}
-
-async fn read(app: &App, id: &RequestId, headers: &HeaderMap, body: Body) -> Result<Vec<u8>, Problem> {
-    let refuse = |code, detail| refuse(id, code, detail, (app.clock)());
-    if !is_json(headers) {
-        return Err(refuse(
-            Code::UnsupportedMediaType,
-            "`Content-Type` must be application/json",
-        ));
-    }
-    let too_large = || refuse(Code::TooLarge, "the body is longer than 256 KiB");
-    let announced = headers
-        .get(header::CONTENT_LENGTH)
-        .and_then(|length| length.to_str().ok()?.parse().ok());
-    if announced.is_some_and(|length: u64| length > limit::BODY as u64) {
-        return Err(too_large());
-    }
-    match tokio::time::timeout(app.body_deadline, whole(body)).await {
-        Ok(Ok(body)) => Ok(body),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
-        Ok(Err(_)) => Err(refuse(Code::MalformedRequest, "the body broke off")),
-        Err(_) => Err(refuse(Code::MalformedRequest, "the body did not arrive in time")),
-    }
-}
-
-/// Reads a body into one piece. Kept as they come, chunks of one byte each would take up thirty times what they hold, and a
-/// stranger chooses their size.
-async fn whole(body: Body) -> Result<Vec<u8>, BoxError> {
-    let mut body = Limited::new(body, limit::BODY);
-    // At most the limit: growing step by step would take more than that in the end.
-    let longest = body.size_hint().upper().and_then(|upper| upper.try_into().ok());
-    let mut bytes = Vec::with_capacity(longest.unwrap_or_default());
-    while let Some(frame) = body.frame().await {
-        if let Ok(data) = frame?.into_data() {
-            bytes.extend_from_slice(&data);
-        }
-    }
-    Ok(bytes)
-}
-
-fn is_json(headers: &HeaderMap) -> bool {
-    let mut values = headers.get_all(header::CONTENT_TYPE).iter();
-    let (Some(value), None) = (values.next(), values.next()) else {
-        return false;
+    let known = Known {
+        keys: &active.keys.snapshot(),
+        revocations: &app.revocations,
+        now,
     };
-    let Ok(value) = value.to_str() else { return false };
-    let mut parts = value.split(';').map(str::trim);
-    let essence = parts.next().unwrap_or_default();
-    essence.eq_ignore_ascii_case("application/json")
-        && parts.all(|parameter| parameter.eq_ignore_ascii_case("charset=utf-8"))
-}
-
-#[cfg(test)]
-mod tests {
-    use std::convert::Infallible;
-    use std::pin::Pin;
-    use std::sync::Arc;
-    use std::task::{Context, Poll};
-
-    use axum::body::Bytes;
-    use hyper::body::Frame;
-
-    use super::*;
-
-    const PIECES: usize = 1000;
-
-    /// A body of many chunks, each of which knows how many others are kept.
-    struct Pieces {
-        left: usize,
-        kept: Arc<()>,
-        most: Arc<std::sync::Mutex<usize>>,
-    }
-
-    struct Piece(#[expect(dead_code, reason = "counted while the piece is kept")] Arc<()>);
-
-    impl AsRef<[u8]> for Piece {
-        fn as_ref(&self) -> &[u8] {
-            b"x"
-        }
-    }
-
-    impl hyper::body::Body for Pieces {
-        type Data = Bytes;
-        type Error = Infallible;
-
-        fn poll_frame(
-            mut self: Pin<&mut Self>,
-            _: &mut Context<'_>,
-        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-            let mut most = self.most.lock().unwrap();
-            *most = (*most).max(Arc::strong_count(&self.kept) - 1);
-            drop(most);
-            Poll::Ready(self.left.checked_sub(1).map(|left| {
-                self.left = left;
-                Ok(Frame::data(Bytes::from_owner(Piece(Arc::clone(&self.kept)))))
-            }))
-        }
-    }
-
-    #[tokio::test]
-    async fn chunks_of_a_body_are_not_kept_one_by_one() {
-        let most = Arc::default();
-        let pieces = Pieces {
-            left: PIECES,
-            kept: Arc::new(()),
-            most: Arc::clone(&most),
-        };
-        assert_eq!(whole(Body::new(pieces)).await.unwrap(), [b'x'; PIECES]);
-        assert!(*most.lock().unwrap() <= 1, "{most:?}");
-    }
+    active.issuer.exchange(received, known, &app.random, trail)
 }

@@ -40,7 +40,9 @@ impl Problem {
     }
 
     pub(super) fn refusal(refusal: &Refusal, id: &RequestId, now: i64) -> Self {
-        Self::new(refusal.code(), refusal.to_string(), id, now)
+        let mut problem = Self::new(refusal.code(), refusal.to_string(), id, now);
+        problem.0.login_after = refusal.login_after().map(rfc3339);
+        problem
     }
 }
 
@@ -83,6 +85,18 @@ pub(super) async fn not_found(
         &id,
         Code::NotFound,
         "this issuer serves /v1/cluster and /v1/certificates",
+        (app.clock)(),
+    )
+}
+
+pub(super) async fn not_found_for_api_servers(
+    State(app): State<App>,
+    axum::Extension(id): axum::Extension<RequestId>,
+) -> Problem {
+    super::refuse(
+        &id,
+        Code::NotFound,
+        "this listener serves /v1/authorize and /v1/audit; people's clients use the other one",
         (app.clock)(),
     )
 }

@@ -125,11 +125,16 @@ impl Issuance {
         let active = Active {
             issuer: Arc::new(config.issuer),
             keys: Arc::new(keys),
+            webhook_clients: ["kube-apiserver".to_owned()].into(),
         };
+        let revocations = Arc::new(Revocations::new(config.fixed.mode));
+        revocations.in_contact(NOW);
         let clock = Arc::new(AtomicI64::new(NOW));
         let now = Arc::clone(&clock);
         let app = App {
             current: Arc::new(ArcSwap::from_pointee(active)),
+            revocations,
+            store: Arc::new(Store::new(&config.fixed.store)),
             audit: AuditLog::start(memory.clone()).unwrap().0,
             clock: Arc::new(move || now.load(Ordering::Relaxed)),
             random: SystemRandom::new(),

@@ -19,6 +19,8 @@ use crate::audit::AuditLog;
 use crate::config::{AuditTarget, Config};
 use crate::key_source::KeySources;
 use crate::reload::{Reloader, Running};
+use crate::revocation::Revocations;
+use crate::revocation::store::Store;
 use crate::routes::{self, App, Clock, ConfigurationStatus, Health};
 use crate::server::{self, Limits, Readiness};
 
@@ -41,14 +43,40 @@ pub(super) async fn serve(path: PathBuf, clock: Clock) -> Result<(), RunError> {
     let keys = Arc::new(KeySources::new(&config.issuer.idps)?);
     let listener = bind("listen.address", fixed.listen).await?;
     let health_listener = bind("listen.healthAddress", fixed.listen_health).await?;
+    let webhook_listener = match fixed.listen_webhooks {
+        Some(address) => Some(bind("webhooks.address", address).await?),
+        None => {
+            tracing::warn!(
+                "no `webhooks` are configured: no API server can ask what is revoked, and nothing watches its audit events"
+            );
+            None
+        }
+    };
     let (address, health_address) = (local(&listener)?, local(&health_listener)?);
+    let webhook_address = webhook_listener.as_ref().map(local).transpose()?;
     tracing::info!(
-        %address, health = %health_address, url = %config.issuer.cluster.url, cluster = %config.issuer.cluster.id,
+        %address, health = %health_address, webhooks = webhook_address.map(tracing::field::display), url = %config.issuer.cluster.url, cluster = %config.issuer.cluster.id,
         identity_providers = config.issuer.idps.len(), version = env!("CARGO_PKG_VERSION"), "listening"
     );
     let issuer = Arc::new(config.issuer);
-    let current = Arc::new(ArcSwap::from_pointee(Active { issuer, keys }));
+    let names = config
+        .webhooks
+        .as_ref()
+        .map(|webhooks| Arc::clone(&webhooks.names));
+    let current = Arc::new(ArcSwap::from_pointee(Active {
+        issuer,
+        keys,
+        webhook_clients: names.unwrap_or_default(),
+    }));
     let tls = Arc::new(ArcSwap::new(config.tls));
+    let mut serving = vec![config.serving];
+    serving.extend(config.webhooks.as_ref().map(|webhooks| webhooks.serving));
+    let webhook_tls = config
+        .webhooks
+        .map(|webhooks| Arc::new(ArcSwap::new(webhooks.tls)));
+    let revocations = Arc::new(Revocations::new(fixed.mode));
+    let store = Arc::new(Store::new(&fixed.store));
+    let following = tokio::spawn(Arc::clone(&store).follow(Arc::clone(&revocations), Arc::clone(&clock)));
     let status = Arc::new(ArcSwap::from_pointee(ConfigurationStatus {
         loaded_at,
         problems: 0,
@@ -59,10 +87,11 @@ pub(super) async fn serve(path: PathBuf, clock: Clock) -> Result<(), RunError> {
         path,
         clock: Arc::clone(&clock),
         fixed: fixed.clone(),
-        serving: config.serving,
+        serving,
         contents: look.contents,
         current: Arc::clone(&current),
         tls: Arc::clone(&tls),
+        webhook_tls: webhook_tls.clone(),
         status: Arc::clone(&status),
     });
     let reloading = tokio::spawn(reloader.run(hangup));
@@ -92,16 +121,29 @@ pub(super) async fn serve(path: PathBuf, clock: Clock) -> Result<(), RunError> {
     };
     let app = App {
         current,
+        revocations,
+        store,
         audit,
         clock,
         random: SystemRandom::new(),
         body_deadline: fixed.body_deadline,
     };
+    // The webhooks outlive issuance: API servers go on asking until the last request is answered.
+    let webhook_server = tokio::spawn({
+        let (app, limits, stopping) = (app.clone(), fixed.limits, stop.subscribe());
+        async move {
+            if let (Some(listener), Some(tls)) = (webhook_listener, webhook_tls) {
+                let router = routes::webhooks_router(app);
+                server::serve(listener, Some(tls), router, limits, stopped(stopping)).await;
+            }
+        }
+    });
     let router = routes::router(app);
     server::serve(listener, Some(tls), router, fixed.limits, shutdown).await;
     stop.send_replace(true);
     reloading.abort();
-    let _ended = tokio::join!(health_server, reloading);
+    following.abort();
+    let _ended = tokio::join!(health_server, webhook_server, reloading, following);
     // The last clone of the audit log went with the router; the writer ends when its queue is empty, or never, where
     // nobody reads standard output any more.
     let written = tokio::task::spawn_blocking(move || writer.join());

@@ -16,7 +16,8 @@ use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 use super::Limits;
-use crate::routes::Remote;
+use super::tls::common_name;
+use crate::routes::{ClientName, Remote};
 
 /// A request's header, a proof of 8 KiB included.
 const MAX_HEADER: usize = 32 * 1024;
@@ -32,9 +33,15 @@ pub(super) async fn serve(
 ) {
     let _unsupported = stream.set_nodelay(true);
     match tls {
-        None => serve_http(stream, remote, router, limits, stopping).await,
+        None => serve_http(stream, remote, None, router, limits, stopping).await,
         Some(tls) => match tokio::time::timeout(limits.handshake, tls.accept(stream)).await {
-            Ok(Ok(stream)) => serve_http(stream, remote, router, limits, stopping).await,
+            Ok(Ok(stream)) => {
+                let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+                let name = shown
+                    .and_then(|certificate| common_name(certificate))
+                    .map(ClientName);
+                serve_http(stream, remote, name, router, limits, stopping).await;
+            }
             Ok(Err(error)) => tracing::debug!(%remote, %error, "TLS handshake failed"),
             Err(_) => tracing::debug!(%remote, "TLS handshake took too long"),
         },
@@ -44,6 +51,7 @@ pub(super) async fn serve(
 async fn serve_http(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     remote: SocketAddr,
+    client: Option<ClientName>,
     router: Router,
     limits: Limits,
     mut stopping: watch::Receiver<bool>,
@@ -54,6 +62,9 @@ async fn serve_http(
         service_fn(move |mut request: Request<Incoming>| {
             asked.store(true, Ordering::Release);
             request.extensions_mut().insert(Remote(remote));
+            if let Some(name) = &client {
+                request.extensions_mut().insert(name.clone());
+            }
             inner.call(request)
         })
     };

@@ -211,7 +211,7 @@ fn serving(min: TlsVersion) -> (Arc<ServerConfig>, RootCertStore) {
         .unwrap()
         .self_signed(&key)
         .unwrap();
-    let tls = server_config(certificate.pem().as_bytes(), key.serialize_pem().as_bytes(), min).unwrap();
+    let tls = server_config(&certificate.pem(), &key.serialize_pem(), min, None).unwrap();
     let mut roots = RootCertStore::empty();
     roots.add(certificate.der().clone()).unwrap();
     (tls, roots)
@@ -283,14 +283,10 @@ fn a_key_that_is_not_the_certificates_is_refused() {
         .unwrap()
         .self_signed(&one)
         .unwrap();
-    let tls = server_config(
-        certificate.pem().as_bytes(),
-        other.serialize_pem().as_bytes(),
-        TlsVersion::V1_3,
-    );
+    let tls = server_config(&certificate.pem(), &other.serialize_pem(), TlsVersion::V1_3, None);
     assert!(matches!(tls, Err(TlsError::Rustls(_))));
     assert!(matches!(
-        server_config(b"", b"", TlsVersion::V1_3),
+        server_config("", "", TlsVersion::V1_3, None),
         Err(TlsError::Certificate)
     ));
 }

@@ -21,7 +21,11 @@ fn trusting(provider: &Provider) -> Issuance {
     });
     let issuer = Arc::clone(&issuance.app.current.load().issuer);
     let keys = Arc::new(KeySources::new(&issuer.idps).unwrap());
-    issuance.app.current.store(Arc::new(Active { issuer, keys }));
+    issuance.app.current.store(Arc::new(Active {
+        issuer,
+        keys,
+        webhook_clients: [].into(),
+    }));
     issuance
 }
 
