@@ -96,6 +96,29 @@ impl<'a> World<'a> {
         }
     }
 
+    /// The same with an API server of its own, which asks the issuer who is revoked and reports audit events to it.
+    /// `cluster` keeps that one.
+    pub fn asking(
+        site: &'a Site,
+        name: &'static str,
+        cluster: &'a OnceLock<Cluster>,
+        change: impl FnOnce(&Prepared),
+    ) -> Self {
+        let dir = site.dir(name);
+        let idp = Idp::start(&dir.join("idp"));
+        let prepared = Prepared::init(&dir.join("issuer"), name, &idp);
+        change(&prepared);
+        let cluster = cluster.get_or_init(|| Cluster::asking(&dir.join("cluster"), &prepared));
+        let issuer = prepared.serve();
+        Self {
+            dir,
+            cluster,
+            idp,
+            issuer,
+            clock: None,
+        }
+    }
+
     /// One more issuer with the same identity provider, for `cluster`.
     pub fn another_issuer(&self, name: &'static str, cluster: &Cluster) -> Issuer {
         let prepared = Prepared::init_at(&self.dir.join(name), name, &self.idp, self.clock.as_ref());
