@@ -69,8 +69,8 @@ impl Http {
     pub fn showing(ca: &str, certificate: &str, key: &str) -> Self {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let roots = Certificate::from_pem_bundle(ca.as_bytes()).expect("a PEM bundle");
-        let identity =
-            Identity::from_pem(format!("{certificate}\n{key}").as_bytes()).expect("a certificate and its key");
+        let identity = Identity::from_pem(format!("{certificate}\n{key}").as_bytes())
+            .expect("a certificate and its key");
         let client = reqwest::Client::builder()
             .tls_certs_only(roots)
             .identity(identity)

@@ -16,6 +16,7 @@ pub struct Authority {
 }
 
 /// A certificate and its key, PEM.
+#[derive(Clone)]
 pub struct Identity {
     /// The certificate.
     pub certificate: String,
@@ -131,6 +132,29 @@ pub fn sign_with_openssl(ca: &str, ca_key: &str, subject: &str) -> Identity {
         key: read("key"),
         pin: String::new(),
     }
+}
+
+/// What openssl prints when it is given `input`.
+pub fn openssl(args: &[&str], input: &str) -> String {
+    String::from_utf8(openssl_bytes(args, input)).expect("text")
+}
+
+/// The same in bytes.
+pub fn openssl_bytes(args: &[&str], input: &str) -> Vec<u8> {
+    use std::io::Write as _;
+    use std::process::{Command, Stdio};
+    let mut child = Command::new("openssl")
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("openssl runs");
+    let mut stdin = child.stdin.take().expect("it was started with a pipe");
+    stdin.write_all(input.as_bytes()).expect("openssl reads");
+    drop(stdin);
+    let output = child.wait_with_output().expect("openssl ends");
+    assert!(output.status.success(), "openssl {args:?}");
+    output.stdout
 }
 
 fn escaped(text: &str) -> String {
