@@ -149,9 +149,9 @@ impl Cluster {
         std::fs::read_to_string(self.dir.join("kube-apiserver.log")).expect("the log is there")
     }
 
-    /// The kubeconfig of `name` with a certificate that the cluster's own authority has signed, outside Gatepass.
-    pub fn sign_for(&self, name: &str, groups: &[&str]) -> PathBuf {
-        self.kubeconfig_for(&self.authority.client_in(name, groups))
+    /// A certificate that the cluster's own authority has signed, outside Gatepass.
+    pub fn sign_for(&self, name: &str, groups: &[&str]) -> Identity {
+        self.authority.client_in(name, groups)
     }
 
     /// The kubeconfig of somebody with that certificate.
