@@ -1,6 +1,7 @@
 //! The exchange through the real router: one test per rejection, each with the exact status and code.
 
 mod accepted;
+mod authorize;
 mod binding;
 mod body;
 mod certificate;
@@ -9,6 +10,7 @@ mod keys;
 mod login_token;
 mod names;
 mod proof;
+mod revoked;
 mod token;
 
 use std::sync::atomic::{AtomicI64, Ordering};
