@@ -6,10 +6,11 @@
 
 pub mod directory;
 pub mod store;
+pub mod sweep;
 mod view;
 
 use std::sync::RwLock;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
 use gatepass_api::revocation::{RevocationSpec, TargetError};
 use time::OffsetDateTime;
@@ -121,6 +122,7 @@ pub struct Revocations {
     view: RwLock<View>,
     /// Unix seconds; [`NEVER`] before the first time.
     contact: AtomicI64,
+    problems: AtomicUsize,
 }
 
 const NEVER: i64 = i64::MIN;
@@ -132,6 +134,7 @@ impl Revocations {
             mode,
             view: RwLock::default(),
             contact: AtomicI64::new(NEVER),
+            problems: AtomicUsize::new(0),
         }
     }
 
@@ -174,6 +177,16 @@ impl Revocations {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Documents in the store that are not in force, because they cannot be read or mean nothing.
+    pub fn problems(&self) -> usize {
+        self.problems.load(Ordering::Relaxed)
+    }
+
+    /// Notes how many those are.
+    pub fn set_problems(&self, problems: usize) {
+        self.problems.store(problems, Ordering::Relaxed);
     }
 
     /// Changes what is known.

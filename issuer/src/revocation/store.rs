@@ -14,7 +14,7 @@ use crate::routes::Clock;
 pub enum Existing {
     /// It stays; what is asked for is there already.
     Leave,
-    /// It is replaced.
+    /// It is replaced, but denies no less than before: never logins up to an earlier time, and for no shorter time.
     Replace,
 }
 
@@ -49,6 +49,14 @@ impl Store {
     pub async fn put(&self, name: &str, spec: &RevocationSpec, existing: Existing) -> Result<(), WriteError> {
         match self {
             Self::Directory(directory) => directory.put(name, spec, existing).await,
+        }
+    }
+
+    /// Takes away what has ended at `now`, in Unix seconds, and says how many; the revocation of a session that says no end
+    /// stands for `session_max` seconds from when it was written.
+    pub async fn sweep(&self, now: i64, session_max: i64) -> Result<usize, WriteError> {
+        match self {
+            Self::Directory(directory) => directory.sweep(now, session_max).await,
         }
     }
 
