@@ -7,6 +7,7 @@
 pub mod directory;
 pub mod kubernetes;
 pub mod store;
+pub mod sweep;
 mod view;
 
 use std::sync::RwLock;
@@ -179,12 +180,12 @@ impl Revocations {
         self.len() == 0
     }
 
-    /// How many documents in the store are ignored, because they do not check.
+    /// Documents in the store that are not in force, because they cannot be read or mean nothing.
     pub fn problems(&self) -> usize {
         self.problems.load(Ordering::Relaxed)
     }
 
-    /// Notes that.
+    /// Notes how many those are.
     pub fn set_problems(&self, problems: usize) {
         self.problems.store(problems, Ordering::Relaxed);
     }

@@ -15,7 +15,7 @@ use crate::routes::Clock;
 pub enum Existing {
     /// It stays; what is asked for is there already.
     Leave,
-    /// It is replaced.
+    /// It is replaced, but denies no less than before: never logins up to an earlier time, and for no shorter time.
     Replace,
 }
 
@@ -66,11 +66,11 @@ impl Store {
         }
     }
 
-    /// Deletes the revocations that have ended at `now`, those of sessions without an end of their own when no session of
-    /// `session_max` seconds can be left; how many there were. Every replica may, at any time.
+    /// Takes away what has ended at `now`, in Unix seconds, and says how many; the revocation of a session that says no end
+    /// stands for `session_max` seconds from when it was written.
     pub async fn sweep(&self, now: i64, session_max: i64) -> Result<usize, WriteError> {
         match self {
-            Self::Directory(_) => Ok(0),
+            Self::Directory(directory) => directory.sweep(now, session_max).await,
             Self::Kubernetes(kubernetes) => kubernetes.sweep(now, session_max).await,
         }
     }

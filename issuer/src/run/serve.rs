@@ -21,6 +21,7 @@ use crate::key_source::KeySources;
 use crate::reload::{Reloader, Running};
 use crate::revocation::Revocations;
 use crate::revocation::store::Store;
+use crate::revocation::sweep;
 use crate::routes::{self, App, Clock, ConfigurationStatus, Health};
 use crate::server::{self, Limits, Readiness};
 
@@ -78,6 +79,11 @@ pub(super) async fn serve(path: PathBuf, clock: Clock) -> Result<(), RunError> {
     let store = Arc::new(Store::new(&fixed.store));
     store.connect().await?;
     let following = tokio::spawn(Arc::clone(&store).follow(Arc::clone(&revocations), Arc::clone(&clock)));
+    let sweeping = tokio::spawn(sweep::run(
+        Arc::clone(&store),
+        Arc::clone(&current),
+        Arc::clone(&clock),
+    ));
     let status = Arc::new(ArcSwap::from_pointee(ConfigurationStatus {
         loaded_at,
         problems: 0,
@@ -144,7 +150,8 @@ pub(super) async fn serve(path: PathBuf, clock: Clock) -> Result<(), RunError> {
     stop.send_replace(true);
     reloading.abort();
     following.abort();
-    let _ended = tokio::join!(health_server, webhook_server, reloading, following);
+    sweeping.abort();
+    let _ended = tokio::join!(health_server, webhook_server, reloading, following, sweeping);
     // The last clone of the audit log went with the router; the writer ends when its queue is empty, or never, where
     // nobody reads standard output any more.
     let written = tokio::task::spawn_blocking(move || writer.join());
