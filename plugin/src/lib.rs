@@ -102,7 +102,7 @@ pub fn run(cli: Cli, env: &Environment, clock: &dyn Clock, out: &mut impl Write)
                 ..Target::default()
             };
             let settings = settings(&target, &paths)?;
-            wait_for(logout::logout(&command, &settings, &paths, &ui))
+            wait_for(logout::logout(&command, &settings, &paths, clock, &ui))
         }
         Command::Status(command) => {
             let paths = paths()?;

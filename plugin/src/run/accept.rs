@@ -64,9 +64,9 @@ impl Run<'_> {
                 Ok(()) => self.same_with_idp_ca(pinned, typed)?,
                 Err(changed) if !typed.accept_change => return Err(changed.into()),
                 Err(_) => {
-                    let profiles = pinned.profiles.clone();
                     Accepted {
-                        profiles,
+                        profiles: pinned.profiles.clone(),
+                        shown: pinned.shown.clone(),
                         ..self.propose(ca.as_deref(), &info, typed)?
                     }
                 }

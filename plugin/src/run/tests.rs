@@ -97,6 +97,7 @@ fn accepted(clock_offset_seconds: i64) -> Accepted {
         profiles: Default::default(),
         clock_offset_seconds,
         spent: Default::default(),
+        shown: Default::default(),
     }
 }
 
