@@ -15,6 +15,7 @@ use crate::{
     logout::LogoutError,
     oidc::OidcError,
     paths::PathsError,
+    revocation::RevocationError,
     settings::{IssuerUrl, SettingsError},
     store::StoreError,
 };
@@ -113,6 +114,9 @@ pub enum Error {
     /// A logout that could not do everything.
     #[error(transparent)]
     Logout(#[from] LogoutError),
+    /// Revocations.
+    #[error(transparent)]
+    Revocation(#[from] RevocationError),
     /// A logout of an issuer that nobody has accepted here: a typing error must not look like a logout.
     #[error("{0} is no issuer that was accepted on this machine; nothing was logged out")]
     NotLoggedOut(IssuerUrl),
@@ -180,6 +184,7 @@ impl Error {
                 Some("end the program that uses the port, or change redirectPort in the configuration file".into())
             }
             Self::Logout(error) => Some(error.hint()),
+            Self::Revocation(error) => error.hint(),
             Self::NotLoggedOut(_) => {
                 Some("see what there is: kubectl-gatepass status, or end all of it: kubectl-gatepass logout --all".into())
             }
@@ -203,6 +208,7 @@ impl Error {
             | Self::WhichSession(_)
             | Self::NotLoggedOut(_)
             | Self::NotForKubectl(_) => 2,
+            Self::Revocation(error) if error.is_typed() => 2,
             _ => 1,
         }
     }

@@ -106,9 +106,7 @@ impl Shown {
         Undone::AtIssuer {
             issuer: self.accepted.url.clone(),
             why,
-            minutes: left.map_or(LONGEST_LIFE_MINUTES, |seconds| {
-                (seconds.max(0) + 59) / 60
-            }),
+            minutes: left.map_or(LONGEST_LIFE_MINUTES, |seconds| (seconds.max(0) + 59) / 60),
             session: kept
                 .map(|kept| kept.session.clone())
                 .filter(|session| is_session_id(session)),

@@ -1,18 +1,7 @@
-use std::{
-    io::{Read as _, Write as _},
-    net::TcpListener,
-    sync::{Arc, Mutex, mpsc},
-    thread,
-    time::Instant,
-};
+use std::{sync::Mutex, time::Instant};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use gatepass_api::{Salt, Token};
-use rcgen::{CertificateParams, KeyPair};
-use rustls::{
-    ServerConfig, ServerConnection, Stream,
-    pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
-};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
@@ -21,6 +10,7 @@ use crate::{
     cli::Target,
     clock::SystemClock,
     credential::Issued,
+    fake_issuer::{SILENCE, fake, problem},
     keys::{SessionKey, sha256_base64url},
     run::wait_for,
     session::IdToken,
@@ -44,115 +34,6 @@ impl Ui for Screen {
     fn confirm(&self, _: &str) -> bool {
         false
     }
-}
-
-/// A request as an issuer sees it: path, proof and body.
-struct Asked {
-    path: String,
-    proof: Value,
-    body: Vec<u8>,
-}
-
-/// For [`fake`]: no answer at all.
-const SILENCE: (u16, Value) = (0, Value::Null);
-
-/// An issuer that gives these answers in turn, and then hangs up.
-struct Fake {
-    url: String,
-    ca: String,
-    asked: mpsc::Receiver<Asked>,
-}
-
-fn claims(proof: &str) -> Value {
-    let claims = proof.split('.').nth(1).unwrap_or_default();
-    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap()
-}
-
-/// One request, read to the end of its body.
-fn read_request(stream: &mut impl std::io::Read) -> Asked {
-    let (mut bytes, mut chunk) = (Vec::new(), [0; 4096]);
-    loop {
-        let read = stream.read(&mut chunk).unwrap();
-        assert!(read > 0, "the request ended early");
-        bytes.extend_from_slice(&chunk[..read]);
-        let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else {
-            continue;
-        };
-        let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
-        let header = |name: &str| {
-            head.lines()
-                .filter_map(|line| line.split_once(": "))
-                .find(|(found, _)| found.eq_ignore_ascii_case(name))
-                .map(|(_, value)| value.to_owned())
-        };
-        let length: usize = header("content-length").unwrap().parse().unwrap();
-        if bytes.len() - end - 4 == length {
-            return Asked {
-                path: head.split(' ').nth(1).unwrap().into(),
-                proof: claims(&header("dpop").unwrap()),
-                body: bytes.split_off(end + 4),
-            };
-        }
-    }
-}
-
-fn fake(answers: Vec<(u16, Value)>) -> Fake {
-    let key = KeyPair::generate().unwrap();
-    let certificate = CertificateParams::new(vec!["127.0.0.1".into()])
-        .unwrap()
-        .self_signed(&key)
-        .unwrap();
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(
-            vec![certificate.der().clone()],
-            PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der())),
-        )
-        .unwrap();
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("https://{}", listener.local_addr().unwrap());
-    let (tell, asked) = mpsc::channel();
-    let config = Arc::new(config);
-    thread::spawn(move || {
-        for (status, body) in answers {
-            let (mut tcp, _) = listener.accept().unwrap();
-            let mut tls = ServerConnection::new(config.clone()).unwrap();
-            let mut stream = Stream::new(&mut tls, &mut tcp);
-            let _ = tell.send(read_request(&mut stream));
-            while status == SILENCE.0 {
-                thread::park();
-            }
-            let body = if status == 204 {
-                String::new()
-            } else {
-                body.to_string()
-            };
-            let answer = format!(
-                "HTTP/1.1 {status} X\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
-                body.len()
-            );
-            stream.write_all(answer.as_bytes()).unwrap();
-            stream.conn.send_close_notify();
-            let _ = stream.flush();
-            let _ = stream.read(&mut [0; 64]);
-        }
-    });
-    Fake {
-        url,
-        ca: certificate.pem(),
-        asked,
-    }
-}
-
-fn problem(status: u16, code: &str, server_time: &str) -> (u16, Value) {
-    let body = json!({
-        "type": format!("urn:gatepass:problem:{code}"), "title": "t", "status": status, "code": code, "detail": "d",
-        "requestId": "r", "serverTime": server_time,
-    });
-    (status, body)
 }
 
 struct Home {
@@ -220,7 +101,10 @@ impl Home {
             profiles: ["default".to_owned()].into(),
             clock_offset_seconds: 0,
             spent: Default::default(),
-            shown: login.map(|login| ("default".to_owned(), login)).into_iter().collect(),
+            shown: login
+                .map(|login| ("default".to_owned(), login))
+                .into_iter()
+                .collect(),
         };
         let url = crate::settings::IssuerUrl::parse(url).unwrap();
         AcceptedFile::new(self.paths.state_dir())
@@ -262,7 +146,10 @@ impl Home {
             &SystemClock,
             &screen,
         ));
-        assert!(self.store.load(&self.entry()).unwrap().is_none(), "nothing stays here");
+        assert!(
+            self.store.load(&self.entry()).unwrap().is_none(),
+            "nothing stays here"
+        );
         (done, screen.0.into_inner().unwrap())
     }
 }
@@ -302,7 +189,10 @@ fn the_session_ends_with_a_proof_and_the_login_token_at_each_issuer_that_saw_it_
     home.accept("other", &other.url, Some(&other.ca), Some("another login".into()));
     let (done, said) = home.logout();
     done.unwrap();
-    assert!(said.contains("revoked at the issuers of: shown, served"), "{said}");
+    assert!(
+        said.contains("revoked at the issuers of: shown, served"),
+        "{said}"
+    );
     for (fake, cluster) in [(shown, "id-of-shown"), (served, "id-of-served")] {
         let asked = fake.asked.recv().unwrap();
         assert_eq!(asked.path, "/v1/logout");
@@ -317,7 +207,10 @@ fn the_session_ends_with_a_proof_and_the_login_token_at_each_issuer_that_saw_it_
             URL_SAFE_NO_PAD.encode(home.session.salt().as_bytes())
         );
     }
-    assert!(other.asked.try_recv().is_err(), "it has seen nothing of this session");
+    assert!(
+        other.asked.try_recv().is_err(),
+        "it has seen nothing of this session"
+    );
 }
 
 #[test]
@@ -325,15 +218,32 @@ fn what_an_issuer_says_decides_whether_the_session_goes_on_there() {
     let now = "2026-11-22T00:00:00Z";
     for (answer, failed, words) in [
         (problem(404, "not_found", now), false, "does not support logout"),
-        (problem(405, "method_not_allowed", now), false, "does not support logout"),
+        (
+            problem(405, "method_not_allowed", now),
+            false,
+            "does not support logout",
+        ),
         (problem(403, "revoked", now), false, "revoked at the issuers of"),
-        (problem(401, "session_ended", now), false, "revoked at the issuers of"),
-        (problem(401, "login_token_invalid", now), true, "login_token_invalid"),
+        (
+            problem(401, "session_ended", now),
+            false,
+            "revoked at the issuers of",
+        ),
+        (
+            problem(401, "login_token_invalid", now),
+            true,
+            "login_token_invalid",
+        ),
         ((200, json!({})), true, "HTTP status 200"),
     ] {
         let home = Home::new();
         let issuer = fake(vec![answer]);
-        home.accept("c", &issuer.url, Some(&issuer.ca), Some(home.session.fingerprint()));
+        home.accept(
+            "c",
+            &issuer.url,
+            Some(&issuer.ca),
+            Some(home.session.fingerprint()),
+        );
         let (done, said) = home.logout();
         let told = match &done {
             Ok(()) => said,
@@ -353,8 +263,16 @@ fn a_clock_that_is_off_is_corrected_by_the_issuers_own() {
         .unwrap()
         .format(&time::format_description::well_known::Rfc3339)
         .unwrap();
-    let issuer = fake(vec![problem(401, "proof_not_fresh", &server_time), (204, Value::Null)]);
-    home.accept("c", &issuer.url, Some(&issuer.ca), Some(home.session.fingerprint()));
+    let issuer = fake(vec![
+        problem(401, "proof_not_fresh", &server_time),
+        (204, Value::Null),
+    ]);
+    home.accept(
+        "c",
+        &issuer.url,
+        Some(&issuer.ca),
+        Some(home.session.fingerprint()),
+    );
     home.logout().0.unwrap();
     let [first, second] = [issuer.asked.recv().unwrap(), issuer.asked.recv().unwrap()];
     let moved = second.proof["iat"].as_i64().unwrap() - first.proof["iat"].as_i64().unwrap();
@@ -368,7 +286,12 @@ fn an_issuer_that_is_silent_or_away_is_named_with_what_lives_on_and_keeps_nobody
     // Two that take the request and never answer: they are waited for side by side.
     let silent = [(); 2].map(|()| fake(vec![SILENCE]));
     for (number, fake) in silent.iter().enumerate() {
-        home.accept(&format!("silent-{number}"), &fake.url, Some(&fake.ca), Some(login.clone()));
+        home.accept(
+            &format!("silent-{number}"),
+            &fake.url,
+            Some(&fake.ca),
+            Some(login.clone()),
+        );
     }
     let away = "https://127.0.0.1:1";
     home.accept("away", away, None, Some(login));
@@ -380,10 +303,20 @@ fn an_issuer_that_is_silent_or_away_is_named_with_what_lives_on_and_keeps_nobody
     let Err(error) = done else { panic!("{said}") };
     let (words, hint) = (error.to_string(), error.hint().unwrap());
     assert_eq!(words.matches("was not ended at the issuer").count(), 3, "{words}");
-    assert!(words.contains(&format!("{away}: ")) && words.contains("at most 6 min"), "{words}");
-    assert_eq!(words.matches("did not answer within 10 s; ").count(), 2, "{words}");
+    assert!(
+        words.contains(&format!("{away}: ")) && words.contains("at most 6 min"),
+        "{words}"
+    );
+    assert_eq!(
+        words.matches("did not answer within 10 s; ").count(),
+        2,
+        "{words}"
+    );
     assert!(words.contains("at most 60 min"), "{words}");
-    assert!(hint.contains(&format!("revoke --session {0}-{0}", "a".repeat(26))), "{hint}");
+    assert!(
+        hint.contains(&format!("revoke --session {0}-{0}", "a".repeat(26))),
+        "{hint}"
+    );
 }
 
 const DEADLINE_AND_A_BIT: Duration = Duration::from_secs(15);
