@@ -189,6 +189,23 @@ fn parse<T: serde::de::DeserializeOwned>(answer: &[u8]) -> Result<T, RevocationE
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{prompt::Terminal, run::wait_for};
+
+    #[cfg(unix)]
+    #[test]
+    fn a_kubectl_that_never_comes_back_is_waited_for_until_the_deadline_and_no_longer() {
+        let connection = Connection::default();
+        let kubectl = Kubectl {
+            program: concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fake/hanging/kubectl").as_ref(),
+            connection: &connection,
+            deadline: Duration::from_millis(300),
+            ui: &Terminal { interactive: false },
+        };
+        let begin = std::time::Instant::now();
+        let error = wait_for(async { Ok(kubectl.list().await?) }).unwrap_err();
+        assert!(error.to_string().contains("gave no answer"), "{error}");
+        assert!(begin.elapsed() < Duration::from_secs(30));
+    }
 
     #[test]
     fn no_value_can_become_a_flag_of_its_own() {
