@@ -68,8 +68,10 @@ mod tests {
     fn der(groups: &[&str]) -> Vec<u8> {
         let mut params = CertificateParams::default();
         params.not_after = date_time_ymd(2027, 1, 1);
-        for group in groups {
-            params.distinguished_name.push(DnType::OrganizationName, *group);
+        // rcgen keeps one attribute of a type, so that the second is the same type by its number.
+        let types = [DnType::OrganizationName, DnType::CustomDnType(vec![2, 5, 4, 10])];
+        for (name, group) in types.into_iter().zip(groups) {
+            params.distinguished_name.push(name, *group);
         }
         params
             .self_signed(&KeyPair::generate().unwrap())
@@ -90,6 +92,12 @@ mod tests {
         assert_eq!(session(&[&marker()]), Some(format!("{id}-{id}")));
         assert_eq!(session(&["sre"]), None);
         assert_eq!(session(&["gatepass:session:x"]), None);
+        assert_eq!(session(&["sre", &marker()]), Some(format!("{id}-{id}")));
+        assert_eq!(
+            session(&["gatepass:x", &marker()]),
+            None,
+            "no API server takes that for a marker"
+        );
     }
 
     #[test]

@@ -39,8 +39,10 @@ fn session() -> String {
 fn certificate(groups: &[&str], year: i32) -> (tempfile::TempDir, String) {
     let mut params = CertificateParams::default();
     params.not_after = date_time_ymd(year, 1, 1);
-    for group in groups {
-        params.distinguished_name.push(DnType::OrganizationName, *group);
+    // rcgen keeps one attribute of a type, so that the second is the same type by its number.
+    let types = [DnType::OrganizationName, DnType::CustomDnType(vec![2, 5, 4, 10])];
+    for (name, group) in types.into_iter().zip(groups) {
+        params.distinguished_name.push(name, *group);
     }
     let certificate = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
     let dir = tempfile::tempdir().unwrap();
