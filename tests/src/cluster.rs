@@ -1,5 +1,6 @@
 //! A real control plane: etcd and kube-apiserver, without nodes.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Mutex;
@@ -10,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::http::{Http, free_port};
 use crate::issuer::Prepared;
-use crate::parts::control_plane;
+use crate::parts::{control_plane, root};
 use crate::pki::{self, Authority, Identity};
 use crate::process::{Farewell, Leashed, until, write_atomically};
 
@@ -79,7 +80,7 @@ impl Cluster {
         let client_cas = format!("{}{client_cas}", admin_ca.pem());
         write_atomically(&dir.join("client-ca.crt"), &client_cas);
         let url = format!("https://localhost:{port}");
-        write_kubeconfig(&dir.join("admin.kubeconfig"), &url, &ca, &admin);
+        write_kubeconfig(&dir.join("admin.kubeconfig"), &url, &ca, certified(&admin));
         let at = |name: &str| dir.join(name).display().to_string();
         let mut apiserver = Command::new(control_plane("kube-apiserver"));
         apiserver.args([
@@ -149,6 +150,57 @@ impl Cluster {
         std::fs::read_to_string(self.dir.join("kube-apiserver.log")).expect("the log is there")
     }
 
+    /// Defines the kind `Revocation`, and makes the kubeconfig of a service account for an issuer that keeps them here.
+    pub fn keep_revocations(&self) -> PathBuf {
+        let definition = root().join("deploy/base/crd.yaml").display().to_string();
+        let role = "--verb=get,list,watch,create,update,delete,patch";
+        for args in [
+            &["apply", "-f", &definition][..],
+            &[
+                "wait",
+                "--for=condition=Established",
+                "--timeout=30s",
+                "crd/revocations.gatepass.dev",
+            ],
+            &["create", "serviceaccount", "gatepass-issuer"],
+            &[
+                "create",
+                "clusterrole",
+                "gatepass-issuer",
+                role,
+                "--resource=revocations.gatepass.dev",
+                "--resource=revocations.gatepass.dev/status",
+            ],
+            &[
+                "create",
+                "clusterrolebinding",
+                "gatepass-issuer",
+                "--clusterrole=gatepass-issuer",
+                "--serviceaccount=default:gatepass-issuer",
+            ],
+        ] {
+            self.administer(args);
+        }
+        let token = self.administer(&["create", "token", "gatepass-issuer"]);
+        let user = json!({"token": token.trim()});
+        let path = self.dir.join("issuer.kubeconfig");
+        write_kubeconfig(&path, &self.url, &self.ca, user);
+        let private = std::fs::Permissions::from_mode(0o600);
+        std::fs::set_permissions(&path, private).expect("it was just written");
+        path
+    }
+
+    /// Runs kubectl as the administrator; the test fails where that does.
+    pub fn administer(&self, args: &[&str]) -> String {
+        let out = self.admin(args);
+        assert!(
+            out.status.success(),
+            "{args:?}: {}",
+            String::from_utf8_lossy(&out.stderr)
+        );
+        String::from_utf8_lossy(&out.stdout).into_owned()
+    }
+
     /// A certificate that the cluster's own authority has signed, outside Gatepass.
     pub fn sign_for(&self, name: &str, groups: &[&str]) -> Identity {
         self.authority.client_in(name, groups)
@@ -159,7 +211,7 @@ impl Cluster {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let path = self.dir.join(format!("person-{number}.kubeconfig"));
-        write_kubeconfig(&path, &self.url, &self.ca, identity);
+        write_kubeconfig(&path, &self.url, &self.ca, certified(identity));
         path
     }
 
@@ -325,13 +377,17 @@ fn start_etcd(dir: &Path) -> (Leashed, String) {
     (etcd, url)
 }
 
-fn write_kubeconfig(path: &Path, url: &str, ca: &str, identity: &Identity) {
+fn certified(identity: &Identity) -> Value {
+    json!({
+        "client-certificate-data": base64(&identity.certificate), "client-key-data": base64(&identity.key),
+    })
+}
+
+fn write_kubeconfig(path: &Path, url: &str, ca: &str, user: Value) {
     let kubeconfig = json!({
         "apiVersion": "v1", "kind": "Config", "current-context": "c",
         "clusters": [{"name": "c", "cluster": {"server": url, "certificate-authority-data": base64(ca)}}],
-        "users": [{"name": "u", "user": {
-            "client-certificate-data": base64(&identity.certificate), "client-key-data": base64(&identity.key),
-        }}],
+        "users": [{"name": "u", "user": user}],
         "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
     });
     write_atomically(path, &kubeconfig.to_string());

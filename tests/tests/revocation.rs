@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use e2e::cluster::Cluster;
 use e2e::holder::Holder;
+use e2e::machine::{Machine, Run};
 use e2e::parts::{Part, present};
 use e2e::process::write_atomically;
 use e2e::world::{Site, World};
@@ -215,5 +216,75 @@ fn copy_with(from: &std::path::Path, to: &std::path::Path, old: &str, new: &str)
             .replace(old, new)
             .replace(&from.display().to_string(), &to.display().to_string());
         write_atomically(&to.join(path.file_name().expect("a file")), &text);
+    }
+}
+
+#[test]
+fn one_line_ends_access_within_two_seconds_for_each_kind_of_target() {
+    if !present(PARTS) {
+        return;
+    }
+    let cluster = OnceLock::<Cluster>::new();
+    let world = World::in_cluster(&SITE, "line", &cluster);
+    world.cluster.let_group_list_pods("dev");
+    let alice = Holder::of(&world.machine("alice"), &world.issuer, world.cluster);
+    let bob = Holder::of(&world.machine("bob"), &world.issuer, world.cluster);
+    let facts = alice.facts();
+    alice.identity.write(&world.dir, "alice");
+    let certificate = world.dir.join("alice.crt").display().to_string();
+    alice.until(200, Instant::now());
+    let operator = Operator::new(&world);
+    let mut worst = Duration::ZERO;
+    for selector in [
+        &["--user", "alice"][..],
+        &["--uid", &facts.uid],
+        &["--group", "ops"],
+        &["--session", &facts.session],
+        &["--credential-id", &facts.credential_id],
+        &["--certificate", &certificate],
+        &["--subject", "alice", "--subject-issuer", &world.idp.issuer],
+    ] {
+        for round in 0..5 {
+            let reason = format!("laptop stolen, round {round}");
+            let args = [&["revoke", "--reason", &reason], selector].concat();
+            // From the moment that the API server has said yes: kubectl itself takes its time.
+            operator.run(&args).expect_ok();
+            let (time, said) = alice.until(403, Instant::now());
+            worst = worst.max(time);
+            let expected = format!("Gatepass: access was revoked: {reason}");
+            assert!(said.message.ends_with(&expected), "{selector:?}: {said:?}");
+            assert_eq!(
+                bob.list_pods().status,
+                200,
+                "{selector:?}: another's access goes on"
+            );
+            operator.run(&[&["unrevoke"], selector].concat()).expect_ok();
+            alice.until(200, Instant::now());
+        }
+    }
+    assert!(worst < PROMISED, "{worst:?}");
+}
+
+/// Somebody with a kubeconfig of their own, who runs `kubectl gatepass`.
+struct Operator {
+    machine: Machine,
+    kubeconfig: std::path::PathBuf,
+}
+
+impl Operator {
+    fn new(world: &World<'_>) -> Self {
+        Self {
+            machine: Machine::without_desktop(&world.dir.join("operator"), "operator", &world.idp, None),
+            kubeconfig: world.cluster.admin_kubeconfig(),
+        }
+    }
+
+    fn run(&self, args: &[&str]) -> Run {
+        let mut command = self.machine.command("kubectl");
+        command
+            .arg("gatepass")
+            .args(args)
+            .env("KUBECONFIG", &self.kubeconfig);
+        self.machine.run(&mut command)
     }
 }
