@@ -84,7 +84,7 @@ pub(super) async fn not_found(
     super::refuse(
         &id,
         Code::NotFound,
-        "this issuer serves /v1/cluster and /v1/certificates",
+        "this issuer serves /v1/cluster, /v1/certificates, /v1/logout and /v1/backchannel-logout",
         (app.clock)(),
     )
 }
