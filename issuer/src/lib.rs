@@ -16,6 +16,8 @@
 //!     │  └ ca          signs one profile of certificate
 //!     ├ key_source     the providers' published keys, over HTTPS
 //!     └ audit          no record, no certificate
+//! detection  audit events → findings                      (authorize, revocation)
+//! metrics    what Prometheus is told
 //! config     the file → all of the above, or all that is wrong with it
 //! reload     looks at the file and all it names again, and replaces what is `active`
 //! init       writes a configuration and keys to begin with
@@ -32,6 +34,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod csr;
+pub mod detection;
 pub mod error;
 mod escape;
 pub mod id_token;
@@ -43,6 +46,7 @@ pub mod jws;
 pub mod key_source;
 pub mod mapping;
 pub mod marker;
+pub mod metrics;
 pub mod proof;
 pub mod reload;
 pub mod request;

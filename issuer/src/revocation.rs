@@ -5,6 +5,7 @@
 //! no window in which it could sign something that is not denied.
 
 pub mod directory;
+pub mod staleness;
 pub mod store;
 mod view;
 
@@ -174,6 +175,16 @@ impl Revocations {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Whether a certificate is revoked by its credential ID, as far as is known: for whoever looks back at what was done
+    /// already, a view that is old is better than none.
+    pub fn is_known_bad(&self, credential_id: &str, now: i64) -> bool {
+        self.view
+            .read()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
+            .denies_credential(credential_id, now)
+            .is_some()
     }
 
     /// Changes what is known.

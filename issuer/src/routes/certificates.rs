@@ -28,14 +28,20 @@ pub(super) async fn issue(
     };
     let body = match body::read(&parts.headers, body, expected).await {
         Ok(body) => body,
-        Err(error) => return refuse(&id, error.code(), &error.to_string(), (app.clock)()).into_response(),
+        Err(error) => {
+            app.metrics.refused(&error.code());
+            return refuse(&id, error.code(), &error.to_string(), (app.clock)()).into_response();
+        }
     };
     let mut trail = Trail::default();
     // Taken once, when the request is whole: a reload in the middle changes nothing for it.
     let active = app.current.load_full();
     let (now, outcome) = answer(&app, &active, &id, &remote, &parts.headers, &body, &mut trail).await;
     match outcome {
-        Ok(answer) => (StatusCode::CREATED, Json(answer)).into_response(),
+        Ok(answer) => {
+            app.metrics.issued();
+            (StatusCode::CREATED, Json(answer)).into_response()
+        }
         Err(refusal) => {
             let record = Record::new(
                 now,
@@ -47,6 +53,7 @@ pub(super) async fn issue(
             );
             app.audit.note(&record);
             let code = refusal.code();
+            app.metrics.refused(&code);
             if code.status() >= 500 {
                 tracing::error!(request_id = %id.0, %code, detail = %refusal, "no certificate");
             } else {

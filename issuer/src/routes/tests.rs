@@ -126,13 +126,24 @@ impl Issuance {
             issuer: Arc::new(config.issuer),
             keys: Arc::new(keys),
             webhook_clients: ["kube-apiserver".to_owned()].into(),
+            detection: Arc::new(config.detection),
         };
         let revocations = Arc::new(Revocations::new(config.fixed.mode));
         revocations.in_contact(NOW);
         let clock = Arc::new(AtomicI64::new(NOW));
         let now = Arc::clone(&clock);
+        let current = Arc::new(ArcSwap::from_pointee(active));
+        let metrics = Arc::<Metrics>::default();
+        let pace = crate::detection::Pace {
+            first: Duration::from_millis(1),
+            most: Duration::from_millis(20),
+            give_up: Duration::from_secs(10),
+        };
+        let (outlet, _sending) = Outlet::start(Arc::clone(&current), Arc::clone(&metrics), pace);
         let app = App {
-            current: Arc::new(ArcSwap::from_pointee(active)),
+            current,
+            outlet,
+            metrics,
             revocations,
             store: Arc::new(Store::new(&config.fixed.store)),
             audit: AuditLog::start(memory.clone()).unwrap().0,
