@@ -20,8 +20,14 @@ pub struct Webhook {
 
 /// The HTTPS client cannot be made.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot set up HTTPS: {0}")]
-pub struct ClientError(#[from] reqwest::Error);
+pub enum ClientError {
+    /// Without an authority nobody would be trusted, and nobody told.
+    #[error("there is no PEM certificate in it")]
+    NoAuthority,
+    /// The library refused.
+    #[error("cannot set up HTTPS: {0}")]
+    Client(#[from] reqwest::Error),
+}
 
 /// A finding was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -45,7 +51,11 @@ impl Webhook {
             .pool_max_idle_per_host(1)
             .user_agent(USER_AGENT);
         if let Some(pem) = authorities {
-            builder = builder.tls_certs_only(reqwest::Certificate::from_pem_bundle(pem.as_bytes())?);
+            let certificates = reqwest::Certificate::from_pem_bundle(pem.as_bytes())?;
+            if certificates.is_empty() {
+                return Err(ClientError::NoAuthority);
+            }
+            builder = builder.tls_certs_only(certificates);
         }
         Ok(Self {
             client: builder.build()?,

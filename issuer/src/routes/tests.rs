@@ -1,6 +1,7 @@
 //! The exchange through the real router: one test per rejection, each with the exact status and code.
 
 mod accepted;
+mod audit;
 mod binding;
 mod body;
 mod certificate;
@@ -31,7 +32,7 @@ use crate::config::Config;
 use crate::id_token::KeySet;
 use crate::key_source::KeySources;
 
-pub(super) const NOW: i64 = 1_790_000_000;
+pub(in crate::routes) const NOW: i64 = 1_790_000_000;
 pub(super) const ISSUER: &str = "https://idp.test";
 pub(super) const OTHER_ISSUER: &str = "https://other-idp.test";
 pub(super) const URL: &str = "https://gatepass.test:8443";
@@ -70,8 +71,8 @@ impl Memory {
 }
 
 /// An issuer as `init` configures it, with the changes a test makes to `issuer.yaml`.
-pub(super) struct Issuance {
-    pub(super) app: App,
+pub(in crate::routes) struct Issuance {
+    pub(in crate::routes) app: App,
     pub(super) memory: Memory,
     pub(super) clock: Arc<AtomicI64>,
     pub(super) ca_pem: String,
@@ -80,7 +81,7 @@ pub(super) struct Issuance {
 }
 
 impl Issuance {
-    pub(super) fn new() -> Self {
+    pub(in crate::routes) fn new() -> Self {
         Self::configured(|yaml| yaml)
     }
 
