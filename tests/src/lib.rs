@@ -26,6 +26,7 @@ pub mod idp;
 pub mod issuer;
 pub mod leaks;
 pub mod machine;
+pub mod operator;
 pub mod parts;
 pub mod pki;
 pub mod pod;
