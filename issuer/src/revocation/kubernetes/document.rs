@@ -24,7 +24,7 @@ pub(super) struct Document {
     pub(super) generation: Option<i64>,
     created: Option<i64>,
     spec: Result<RevocationSpec, String>,
-    status: Value,
+    pub(super) status: Value,
 }
 
 impl Document {
