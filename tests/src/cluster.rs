@@ -28,7 +28,7 @@ pub struct Cluster {
     etcd_url: String,
     // Dropped in this order: the API server first, so that it does not complain about a lost etcd.
     apiserver: Leashed,
-    _etcd: Option<Leashed>,
+    etcd: Option<Leashed>,
 }
 
 impl Cluster {
@@ -136,13 +136,18 @@ impl Cluster {
             authority: admin_ca,
             etcd_url,
             apiserver,
-            _etcd: etcd,
+            etcd,
         }
     }
 
     /// Sends the API server a signal: `STOP` makes it silent until `CONT`.
     pub fn signal(&self, signal: &str) {
         self.apiserver.signal(signal);
+    }
+
+    /// Sends its etcd a signal: an API server goes on without it as far as it gets.
+    pub fn signal_etcd(&self, signal: &str) {
+        self.etcd.as_ref().expect("it has its own").signal(signal);
     }
 
     /// What the API server has logged so far.

@@ -25,6 +25,7 @@ pub mod http;
 pub mod idp;
 pub mod issuer;
 pub mod leaks;
+pub mod line;
 pub mod machine;
 pub mod operator;
 pub mod parts;
