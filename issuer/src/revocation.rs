@@ -5,6 +5,7 @@
 //! no window in which it could sign something that is not denied.
 
 pub mod directory;
+pub mod kubernetes;
 pub mod store;
 pub mod sweep;
 mod view;

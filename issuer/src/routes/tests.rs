@@ -1,6 +1,7 @@
 //! The exchange through the real router: one test per rejection, each with the exact status and code.
 
 mod accepted;
+mod authorize;
 mod backchannel;
 mod binding;
 mod body;
@@ -11,6 +12,7 @@ mod login_token;
 mod logout;
 mod names;
 mod proof;
+mod revoked;
 mod token;
 
 use std::path::PathBuf;

@@ -77,6 +77,7 @@ pub(super) async fn serve(path: PathBuf, clock: Clock) -> Result<(), RunError> {
         .map(|webhooks| Arc::new(ArcSwap::new(webhooks.tls)));
     let revocations = Arc::new(Revocations::new(fixed.mode));
     let store = Arc::new(Store::new(&fixed.store));
+    store.connect().await?;
     let following = tokio::spawn(Arc::clone(&store).follow(Arc::clone(&revocations), Arc::clone(&clock)));
     let sweeping = tokio::spawn(sweep::run(
         Arc::clone(&store),
