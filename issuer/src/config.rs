@@ -181,6 +181,23 @@ impl Config {
         }
     }
 
+    /// Where the file says that revocations are kept. Nothing else of it is looked at: access must end even where a
+    /// certificate has ended before, or a key is not for the operator's eyes.
+    pub fn store(path: &Path) -> Result<StoreConfig, ConfigError> {
+        let files = Files::new(path.parent().unwrap_or(Path::new("")));
+        let read = || {
+            let text = files.read_whole(path).map_err(|error| vec![error.to_string()])?;
+            let root =
+                serde_saphyr::from_str(&text).map_err(|error| vec![format!("it is not YAML: {error}")])?;
+            let problems = Problems::default();
+            let store = Section::root(root, &problems)
+                .and_then(|mut root| root.section("revocation"))
+                .and_then(|mut section| store(&mut section, &files));
+            store.ok_or_else(|| problems.into_inner())
+        };
+        read().map_err(|problems| ConfigError::new(path, problems))
+    }
+
     /// Checks a configuration's text; `directory` is what paths in it are relative to.
     pub fn parse(text: &str, directory: &Path, now: i64) -> Result<Self, Vec<String>> {
         Self::parse_with(text, &Files::new(directory), now)
