@@ -6,9 +6,9 @@ use serde::Serialize;
 
 use crate::ca::Leaf;
 use crate::clock::rfc3339;
-use crate::error::Refusal;
 use crate::escape::visible;
 use crate::id_token::Claims;
+use crate::logout_token::LogoutToken;
 use crate::mapping::Identity;
 use crate::proof::Proof;
 
@@ -52,6 +52,9 @@ pub struct Trail {
     pub(crate) login_time: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "escaped")]
     pub(crate) reason: Option<String>,
+    /// A session that was ended; that of a certificate stands there.
+    #[serde(rename = "session", skip_serializing_if = "Option::is_none")]
+    pub(crate) ended: Option<String>,
     #[serde(flatten)]
     certificate: Option<Certificate>,
 }
@@ -84,6 +87,13 @@ impl Trail {
         self.token_issued = Some(rfc3339(claims.issued()));
     }
 
+    pub(crate) fn logout_token(&mut self, token: &LogoutToken) {
+        self.client = Some(visible(token.client_id(), SHOWN).into_owned());
+        self.subject = Some(visible(token.subject(), SHOWN).into_owned());
+        self.token_id = Some(visible(token.id(), SHOWN).into_owned());
+        self.token_issued = Some(rfc3339(token.issued()));
+    }
+
     pub(crate) fn proof(&mut self, proof: &Proof) {
         self.proof_id = Some(visible(proof.id(), SHOWN).into_owned());
         self.session_key = Some(proof.thumbprint().to_owned());
@@ -101,6 +111,36 @@ impl Trail {
             not_before: rfc3339(leaf.not_before),
             not_after: rfc3339(not_after),
         });
+    }
+}
+
+/// What a record is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A certificate was issued.
+    CertificateIssued,
+    /// None was.
+    CertificateRefused,
+    /// A person has ended a session.
+    SessionEnded,
+    /// A session was not ended for whoever asked for it.
+    LogoutRefused,
+    /// An identity provider has ended a subject's sessions.
+    SubjectLoggedOut,
+    /// A subject's sessions were not ended for whoever asked for it.
+    BackchannelLogoutRefused,
+}
+
+impl Event {
+    fn name(self) -> &'static str {
+        match self {
+            Self::CertificateIssued => "certificate.issued",
+            Self::CertificateRefused => "certificate.refused",
+            Self::SessionEnded => "session.ended",
+            Self::LogoutRefused => "logout.refused",
+            Self::SubjectLoggedOut => "subject.logged-out",
+            Self::BackchannelLogoutRefused => "backchannel-logout.refused",
+        }
     }
 }
 
@@ -122,29 +162,35 @@ pub struct Record<'a> {
 }
 
 impl<'a> Record<'a> {
-    /// The record of a request that ended with a certificate (`refusal: None`) or without.
-    pub fn new(
+    /// The record of an event.
+    pub fn of(
+        event: Event,
         now: i64,
         request_id: &'a str,
         remote: &'a str,
         cluster: &'a str,
         trail: &'a Trail,
-        refusal: Option<&Refusal>,
     ) -> Self {
         Self {
             time: rfc3339(now),
-            event: if refusal.is_none() {
-                "certificate.issued"
-            } else {
-                "certificate.refused"
-            },
+            event: event.name(),
             request_id,
             remote,
             cluster,
-            code: refusal.map(|refusal| refusal.code().to_string()),
-            detail: refusal.map(|refusal| visible(&refusal.to_string(), SHOWN).into_owned()),
+            code: None,
+            detail: None,
             trail,
         }
+    }
+
+    /// With the code of a refusal, and its words.
+    #[must_use]
+    pub fn because(mut self, why: Option<(String, String)>) -> Self {
+        if let Some((code, detail)) = why {
+            self.code = Some(code);
+            self.detail = Some(visible(&detail, SHOWN).into_owned());
+        }
+        self
     }
 
     /// The record as one line of JSON, with its newline.

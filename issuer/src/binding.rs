@@ -30,13 +30,27 @@ pub struct Binding {
     session_end: i64,
 }
 
-/// Checks the nonce of every token that has one, and the login time.
+/// Checks the nonce of every token that has one, the login time, and that the session goes on.
 pub fn bind(
     id_token: &Claims,
     login_token: Option<&Claims>,
     proof: &Proof,
     session_max: Duration,
     now: i64,
+) -> Result<Binding, Error> {
+    let binding = bind_whenever(id_token, login_token, proof, session_max)?;
+    if now >= binding.session_end {
+        return Err(Error::SessionEnded(now - binding.session_end));
+    }
+    Ok(binding)
+}
+
+/// The same for a session that may have ended.
+pub fn bind_whenever(
+    id_token: &Claims,
+    login_token: Option<&Claims>,
+    proof: &Proof,
+    session_max: Duration,
 ) -> Result<Binding, Error> {
     let commitment = proof.commitment();
     // The earliest `iat` of a token that carries the nonce: a login cannot have begun after what it returned.
@@ -59,14 +73,10 @@ pub fn bind(
         .filter(|time| *time <= earliest + LEEWAY)
         .ok_or(Error::LoginTime)?;
     let session_max = i64::try_from(session_max.as_secs()).unwrap_or(i64::MAX);
-    let session_end = login_time.saturating_add(session_max);
-    if now >= session_end {
-        return Err(Error::SessionEnded(now - session_end));
-    }
     Ok(Binding {
         nonce: commitment,
         login_time,
-        session_end,
+        session_end: login_time.saturating_add(session_max),
     })
 }
 

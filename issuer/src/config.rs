@@ -63,6 +63,11 @@ pub struct Config {
 pub enum StoreConfig {
     /// Files in a directory.
     Directory(PathBuf),
+    /// Objects of the cluster.
+    Kubernetes {
+        /// How the API server is reached; by default with the service account of the pod.
+        kubeconfig: Option<PathBuf>,
+    },
 }
 
 /// What takes effect when the program starts and not before: sockets and files that are opened once, and the limits that
@@ -368,9 +373,42 @@ fn marker(mut section: Section<'_>, files: &Files) -> Option<MarkerKeys> {
 fn revocation(mut section: Section<'_>, files: &Files) -> Option<(StoreConfig, Mode)> {
     let modes = [("best-effort", Mode::BestEffort), ("strict", Mode::Strict)];
     let mode = section.choice("mode", &modes, Some("best-effort"));
-    let directory = section.text_where("directory", "a path", |path| !path.is_empty());
+    let store = store(&mut section, files);
     section.finish();
-    Some((StoreConfig::Directory(files.resolve(&directory?)), mode?))
+    Some((store?, mode?))
+}
+
+fn store(section: &mut Section<'_>, files: &Files) -> Option<StoreConfig> {
+    let has_both = section.has("directory") && section.has("kubernetes");
+    // Read first: what it says belongs to the other key where that is the one that is there.
+    let kubernetes = section.optional_section("kubernetes");
+    if has_both {
+        section.problem("kubernetes", "there is a `directory`, too: remove one of them");
+    }
+    let Some(mut kubernetes) = kubernetes else {
+        let path = section.text_where("directory", "a path, or there must be `kubernetes`", |path| {
+            !path.is_empty()
+        })?;
+        return Some(StoreConfig::Directory(files.resolve(&path)));
+    };
+    let _beside_it = section.optional_text("directory", "a path", |path| !path.is_empty());
+    let kubeconfig = if kubernetes.has("kubeconfig") {
+        let read = |path: &str| {
+            let text = files.read_secret(path).map_err(|error| error.to_string())?;
+            let parsed = kube::config::Kubeconfig::from_yaml(&text);
+            // Its error repeats what is in the file.
+            parsed
+                .map(|_| files.resolve(path))
+                .map_err(|_| "it is not a kubeconfig".to_owned())
+        };
+        Some(kubernetes.file("kubeconfig", read)?)
+    } else {
+        kubernetes
+            .optional_text("kubeconfig", "a path", |_| true)
+            .map(PathBuf::from)
+    };
+    kubernetes.finish();
+    Some(StoreConfig::Kubernetes { kubeconfig })
 }
 
 fn lifetimes(root: &mut Section<'_>) -> Option<Lifetimes> {

@@ -4,6 +4,7 @@ use gatepass_api::Code;
 
 use crate::issue::GrantError;
 use crate::revocation::Stale;
+use crate::revocation::store::WriteError;
 use crate::{binding, ca, csr, id_token, mapping, proof, request};
 
 /// Why an exchange ends without a certificate. `Display` is the problem's `detail`: nothing secret, and nothing that
@@ -45,6 +46,9 @@ pub enum Refusal {
     /// Nobody can say whether a revocation stands.
     #[error(transparent)]
     Stale(#[from] Stale),
+    /// A logout could not be kept.
+    #[error(transparent)]
+    Store(#[from] WriteError),
     /// The ID token ends within a minute.
     #[error("the ID token ends in less than 60 s")]
     TokenEnds,
@@ -91,7 +95,7 @@ impl Refusal {
             Self::Stale(_) => Code::RevocationViewStale,
             Self::TokenEnds => Code::TokenExpired,
             Self::SessionEnds => Code::SessionEnded,
-            Self::AuthorityEnds | Self::Sign(_) => Code::Internal,
+            Self::AuthorityEnds | Self::Sign(_) | Self::Store(_) => Code::Internal,
             Self::Audit => Code::AuditUnavailable,
         }
     }
@@ -116,7 +120,10 @@ impl Refusal {
 
 fn request_code(error: &request::Error) -> Code {
     match error {
-        request::Error::Json(_) | request::Error::Null | request::Error::Members => Code::MalformedRequest,
+        request::Error::Json(_)
+        | request::Error::Null
+        | request::Error::Members
+        | request::Error::LogoutMembers => Code::MalformedRequest,
         request::Error::ReasonTooLarge => Code::TooLarge,
     }
 }

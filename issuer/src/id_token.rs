@@ -3,13 +3,15 @@
 //! [`Unverified`] is what was sent and may be used only to pick a configured key; [`Claims`] exist only after the
 //! signature and every check on the token itself.
 
-mod claims;
+pub(crate) mod claims;
 pub(crate) mod keys;
 mod unverified;
 
 pub use claims::Claims;
 pub use keys::{Algorithm, KeySet};
 pub use unverified::Unverified;
+
+use serde_json::{Map, Value};
 
 use crate::idp::IdentityProvider;
 use crate::jws;
@@ -88,19 +90,25 @@ pub fn verify(
     usage: Use,
     now: i64,
 ) -> Result<Claims, Error> {
+    // `at+jwt` (RFC 9068) and `logout+jwt` are tokens of other kinds by the same issuer and key (RFC 8725, 3.11).
+    if token.typ().is_some_and(|typ| !typ.eq_ignore_ascii_case("JWT")) {
+        return Err(Error::NotAnIdToken("header `typ`"));
+    }
+    let claims = Claims::from_signed(signed(token, idp, keys)?, idp)?;
+    claims.check_times(usage, idp.max_token_age.as_secs(), now)?;
+    Ok(claims)
+}
+
+/// The payload of a token that this provider has signed, whatever kind of token it is.
+pub(crate) fn signed(
+    token: Unverified<'_>,
+    idp: &IdentityProvider,
+    keys: Option<&KeySet>,
+) -> Result<Map<String, Value>, Error> {
     if token.issuer() != idp.issuer {
         return Err(Error::UnknownIdp);
     }
     let algorithm = Algorithm::from_name(&token.jws.alg).ok_or(Error::UnsupportedAlgorithm)?;
-    // `at+jwt` (RFC 9068) and `logout+jwt` are tokens of other kinds by the same issuer and key (RFC 8725, 3.11).
-    if token
-        .jws
-        .typ
-        .as_deref()
-        .is_some_and(|typ| !typ.eq_ignore_ascii_case("JWT"))
-    {
-        return Err(Error::NotAnIdToken("header `typ`"));
-    }
     let keys = keys.ok_or(Error::KeysUnavailable)?;
     let key = keys
         .find(algorithm, token.jws.kid.as_deref())
@@ -108,9 +116,7 @@ pub fn verify(
     if !key.verifies(token.jws.signing_input, &token.jws.signature) {
         return Err(Error::BadSignature);
     }
-    let claims = Claims::from_signed(token.jws.payload, idp)?;
-    claims.check_times(usage, idp.max_token_age.as_secs(), now)?;
-    Ok(claims)
+    Ok(token.jws.payload)
 }
 
 #[cfg(test)]

@@ -121,12 +121,7 @@ impl Issuer {
         random: &dyn SecureRandom,
         trail: &mut Trail,
     ) -> Result<Issued, Refusal> {
-        let proof = match received.proofs {
-            [] => return Err(proof::Error::Missing.into()),
-            [one] => *one,
-            _ => return Err(proof::Error::Several.into()),
-        };
-        let proof = UnverifiedProof::parse(proof)?;
+        let proof = UnverifiedProof::only(received.proofs)?;
         let request = request::parse(received.body)?;
         trail.reason.clone_from(&request.reason);
         let verified = self.verify(&request, proof, received.body, known, trail)?;
@@ -150,17 +145,7 @@ impl Issuer {
             .login_token
             .as_ref()
             .map(|token| Unverified::parse(token.expose()));
-        let position = self
-            .idps
-            .iter()
-            .position(|idp| idp.issuer == id_token.issuer())
-            .ok_or(id_token::Error::UnknownIdp)?;
-        let (idp, keys) = (
-            &self.idps[position],
-            known.keys.get(position).and_then(Option::as_deref),
-        );
-        trail.idp = Some(position);
-        trail.identity_provider = Some(idp.issuer.clone());
+        let (position, idp, keys) = self.provider(&id_token, known.keys, trail)?;
         let id_token = id_token::verify(id_token, idp, keys, Use::Fresh, now)?;
         trail.token(&id_token);
         let expected = proof::Expected {
@@ -185,6 +170,24 @@ impl Issuer {
             binding,
             csr,
         })
+    }
+
+    /// The provider whose token this claims to be, and its keys.
+    pub(crate) fn provider<'a>(
+        &'a self,
+        token: &Unverified<'_>,
+        keys: &'a KeySets,
+        trail: &mut Trail,
+    ) -> Result<(usize, &'a IdentityProvider, Option<&'a KeySet>), id_token::Error> {
+        let position = self
+            .idps
+            .iter()
+            .position(|idp| idp.issuer == token.issuer())
+            .ok_or(id_token::Error::UnknownIdp)?;
+        let idp = &self.idps[position];
+        trail.idp = Some(position);
+        trail.identity_provider = Some(idp.issuer.clone());
+        Ok((position, idp, keys.get(position).and_then(Option::as_deref)))
     }
 
     fn bind(

@@ -14,6 +14,9 @@
 //!     │  ├ mapping     claims → username, groups, UID that may be issued
 //!     │  ├ ids, marker session id, and the group that ties a certificate to it
 //!     │  └ ca          signs one profile of certificate
+//!     ├ logout         the use cases that end sessions  (id_token, proof, binding; logout_token)
+//!     ├ authorize      what an API server asks, and the verdict
+//!     ├ revocation     who is locked out, and the stores that say so
 //!     ├ key_source     the providers' published keys, over HTTPS
 //!     └ audit          no record, no certificate
 //! detection  audit events → findings                      (authorize, revocation)
@@ -44,6 +47,8 @@ pub mod init;
 pub mod issue;
 pub mod jws;
 pub mod key_source;
+pub mod logout;
+pub mod logout_token;
 pub mod mapping;
 pub mod marker;
 pub mod metrics;

@@ -97,6 +97,15 @@ pub struct Proof {
 }
 
 impl<'a> UnverifiedProof<'a> {
+    /// Reads the form of the only proof among the header's values.
+    pub fn only(values: &[&'a str]) -> Result<Self, Error> {
+        match values {
+            [] => Err(Error::Missing),
+            [one] => Self::parse(one),
+            _ => Err(Error::Several),
+        }
+    }
+
     /// Reads the form of a proof.
     pub fn parse(text: &'a str) -> Result<Self, Error> {
         if text.len() > limit::PROOF {

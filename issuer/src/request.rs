@@ -1,6 +1,6 @@
-//! The body of `POST /v1/certificates`: bytes → [`CertificateRequest`] within its limits.
+//! Bodies: bytes → [`CertificateRequest`] or [`LogoutRequest`] within their limits.
 
-use gatepass_api::{CertificateRequest, limit};
+use gatepass_api::{CertificateRequest, LogoutRequest, limit};
 
 use crate::strict_json;
 
@@ -19,12 +19,21 @@ pub enum Error {
          `groups` (a list of texts) and `ttlSeconds` (a positive integer), and nothing else"
     )]
     Members,
+    /// A member of a request to log out is unknown, missing or of the wrong type.
+    #[error("the body is malformed: it must have the text `token`, and nothing else")]
+    LogoutMembers,
     /// `reason` is longer than [`limit::REASON`].
     #[error("`reason` is longer than 1 KiB")]
     ReasonTooLarge,
 }
 
-/// Parses a body of at most [`limit::BODY`] bytes.
+/// Parses the body of `POST /v1/logout`, of at most [`limit::BODY`] bytes.
+pub fn logout(body: &[u8]) -> Result<LogoutRequest, Error> {
+    let members = strict_json::object(body)?;
+    serde_json::from_value(serde_json::Value::Object(members)).map_err(|_| Error::LogoutMembers)
+}
+
+/// Parses the body of `POST /v1/certificates`, of at most [`limit::BODY`] bytes.
 pub fn parse(body: &[u8]) -> Result<CertificateRequest, Error> {
     let members = strict_json::object(body)?;
     // `null` for "absent" would make "a positive integer" and "a text" mean two things.

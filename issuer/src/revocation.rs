@@ -5,12 +5,14 @@
 //! no window in which it could sign something that is not denied.
 
 pub mod directory;
+pub mod kubernetes;
 pub mod staleness;
 pub mod store;
+pub mod sweep;
 mod view;
 
 use std::sync::RwLock;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
 use gatepass_api::revocation::{RevocationSpec, TargetError};
 use time::OffsetDateTime;
@@ -122,6 +124,7 @@ pub struct Revocations {
     view: RwLock<View>,
     /// Unix seconds; [`NEVER`] before the first time.
     contact: AtomicI64,
+    problems: AtomicUsize,
 }
 
 const NEVER: i64 = i64::MIN;
@@ -133,6 +136,7 @@ impl Revocations {
             mode,
             view: RwLock::default(),
             contact: AtomicI64::new(NEVER),
+            problems: AtomicUsize::new(0),
         }
     }
 
@@ -175,6 +179,16 @@ impl Revocations {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Documents in the store that are not in force, because they cannot be read or mean nothing.
+    pub fn problems(&self) -> usize {
+        self.problems.load(Ordering::Relaxed)
+    }
+
+    /// Notes how many those are.
+    pub fn set_problems(&self, problems: usize) {
+        self.problems.store(problems, Ordering::Relaxed);
     }
 
     /// Whether a certificate is revoked by its credential ID, as far as is known: for whoever looks back at what was done

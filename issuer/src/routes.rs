@@ -1,11 +1,16 @@
-//! HTTP: paths, media types, limits and problem documents. What is decided is decided in [`crate::issue`].
+//! HTTP: paths, media types, limits and problem documents. What is decided is decided in [`crate::issue`],
+//! [`crate::logout`] and [`crate::authorize`].
 
 mod audit;
 mod authorize;
+mod backchannel;
 mod body;
+mod call;
 mod certificates;
 mod cluster;
 mod health;
+mod keys;
+mod logout;
 mod problem;
 
 use std::sync::Arc;
@@ -74,6 +79,8 @@ pub fn router(app: App) -> Router {
     Router::new()
         .route(path::CLUSTER, get(cluster::cluster))
         .route(path::CERTIFICATES, post(certificates::issue))
+        .route(path::LOGOUT, post(logout::log_out))
+        .route(path::BACKCHANNEL_LOGOUT, post(backchannel::log_out))
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(axum::middleware::from_fn_with_state(

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use aws_lc_rs::rand::SystemRandom;
 use clap::CommandFactory;
 use tracing_subscriber::Layer as _;
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
@@ -17,6 +17,7 @@ use crate::cli::{Cli, Command};
 use crate::config::{Config, ConfigError};
 use crate::init::{self, InitError};
 use crate::key_source::{ClientError, KeySources};
+use crate::revocation::kubernetes::ConnectError;
 
 /// Why a command failed; `main` prints it.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +31,9 @@ pub enum RunError {
     /// A provider's HTTPS client.
     #[error(transparent)]
     Client(#[from] ClientError),
+    /// The store of revocations.
+    #[error("revocation.kubernetes: {0}")]
+    Store(#[from] ConnectError),
     /// Another crypto library is in place.
     #[error("another TLS provider was installed before aws-lc-rs")]
     Provider,
@@ -107,7 +111,10 @@ fn log_to_stderr(level: tracing::Level) {
     // Other crates' trace output shows what goes over the wire; ours never does.
     let filter = Targets::new()
         .with_default(tracing::Level::WARN)
-        .with_target("gatepass_issuer", level);
+        .with_target("gatepass_issuer", level)
+        // Every failure of theirs comes back to us, and is told once.
+        .with_target("kube_client", LevelFilter::OFF)
+        .with_target("kube_runtime", LevelFilter::OFF);
     let lines = tracing_subscriber::fmt::layer()
         .json()
         .flatten_event(true)

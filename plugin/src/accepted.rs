@@ -45,6 +45,9 @@ pub struct Accepted {
     /// By profile, the login that this issuer refused as soon as it was made.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub spent: BTreeMap<String, Spent>,
+    /// By profile, the login that was last shown to this issuer, noted before it was: a logout ends it there.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub shown: BTreeMap<String, String>,
 }
 
 /// A login that an issuer refused as soon as it was made. It may be shown again, because refusals end; nobody is asked to
@@ -179,6 +182,7 @@ pub fn proposal(
         profiles: BTreeSet::new(),
         clock_offset_seconds: 0,
         spent: BTreeMap::new(),
+        shown: BTreeMap::new(),
     })
 }
 

@@ -3,7 +3,7 @@
 
 use aws_lc_rs::digest::{SHA256, digest};
 use data_encoding::HEXLOWER;
-use gatepass_api::CertificateResponse;
+use gatepass_api::{CertificateResponse, revocation::CREDENTIAL_ID_PREFIX};
 use x509_parser::pem::parse_x509_pem;
 
 use crate::{credential::Issued, escape::Escaped, keys::CredentialKey};
@@ -22,6 +22,12 @@ pub enum CertificateError {
     OtherId,
 }
 
+/// The credential ID of a certificate, given its DER.
+pub fn credential_id(der: &[u8]) -> String {
+    let digest = HEXLOWER.encode(digest(&SHA256, der).as_ref());
+    format!("{CREDENTIAL_ID_PREFIX}{digest}")
+}
+
 /// Checks that the certificate is for `key` and is the one that the answer describes.
 pub fn check(answer: CertificateResponse, key: &CredentialKey) -> Result<Issued, CertificateError> {
     let (_, leaf) = parse_x509_pem(answer.certificate.as_bytes()).map_err(|_| CertificateError::Malformed)?;
@@ -29,10 +35,7 @@ pub fn check(answer: CertificateResponse, key: &CredentialKey) -> Result<Issued,
     if certificate.public_key().subject_public_key.data != key.public_point() {
         return Err(CertificateError::OtherKey);
     }
-    let id = format!(
-        "X509SHA256={}",
-        HEXLOWER.encode(digest(&SHA256, &leaf.contents).as_ref())
-    );
+    let id = credential_id(&leaf.contents);
     if answer.credential_id != id {
         return Err(CertificateError::OtherId);
     }

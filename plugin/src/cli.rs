@@ -1,8 +1,12 @@
 //! The command line: clap types only.
 
+mod revocation;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use revocation::{By, Chosen, Connection, Revocations, Revoke, Unrevoke, Written};
 
 /// Log in to Kubernetes with OpenID Connect and a client certificate that lives for minutes.
 ///
@@ -48,10 +52,19 @@ pub enum Command {
     GetCredential(Target),
     /// Log in now, and accept the issuer where it is new
     Login(Login),
-    /// End the session at the identity provider, and forget it and its credentials on this machine
+    /// End the session at the issuers and the identity provider, and forget it and its credentials on this machine
     Logout(Logout),
     /// Show sessions, credentials and where they are kept
     Status(Status),
+    /// For operators: end somebody's access now
+    ///
+    /// Denies the credentials of a user, group, session or certificate at the API server, within seconds, and their renewal
+    /// at the issuer.
+    Revoke(Box<Revoke>),
+    /// For operators: undo revocations
+    Unrevoke(Box<Unrevoke>),
+    /// For operators: list revocations
+    Revocations(Revocations),
     /// Print a completion script for the shell
     Completion {
         /// bash, zsh, fish, elvish or powershell
@@ -62,12 +75,16 @@ pub enum Command {
 }
 
 impl Command {
-    /// The command's name, if only a person may run it: it could accept an issuer, or end a session.
+    /// The command's name, if only a person may run it: it could accept an issuer, or end a session or
+    /// somebody's access.
     pub fn only_for_people(&self) -> Option<&'static str> {
         match self {
             Self::Login(_) => Some("login"),
             Self::Logout(_) => Some("logout"),
             Self::Status(_) => Some("status"),
+            Self::Revoke(_) => Some("revoke"),
+            Self::Unrevoke(_) => Some("unrevoke"),
+            Self::Revocations(_) => Some("revocations"),
             Self::GetCredential(_) | Self::Completion { .. } | Self::Version => None,
         }
     }

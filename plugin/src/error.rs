@@ -2,6 +2,8 @@
 
 use std::io;
 
+use gatepass_api::Code;
+
 use crate::{
     accepted::AcceptError,
     advice,
@@ -13,6 +15,7 @@ use crate::{
     logout::LogoutError,
     oidc::OidcError,
     paths::PathsError,
+    revocation::RevocationError,
     settings::{IssuerUrl, SettingsError},
     store::StoreError,
 };
@@ -77,6 +80,9 @@ pub enum Error {
     /// The login went well, and the issuer refuses all the same.
     #[error("the login succeeded, and the issuer still refuses: {0}")]
     LoginOfNoUse(String),
+    /// The login went well, and began before the time from which on logins are accepted again.
+    #[error("the login began a moment too early, and is refused: {0}")]
+    LoginTooEarly(String),
     /// A kubeconfig runs a command that only a person may.
     #[error(
         "kubectl runs `{0}`, which only a person may; a kubeconfig may run get-credential; nothing was sent and nothing was run"
@@ -108,6 +114,9 @@ pub enum Error {
     /// A logout that could not do everything.
     #[error(transparent)]
     Logout(#[from] LogoutError),
+    /// Revocations.
+    #[error(transparent)]
+    Revocation(#[from] RevocationError),
     /// A logout of an issuer that nobody has accepted here: a typing error must not look like a logout.
     #[error("{0} is no issuer that was accepted on this machine; nothing was logged out")]
     NotLoggedOut(IssuerUrl),
@@ -134,6 +143,9 @@ impl Error {
                     advice::of(&refusal.problem.code).1,
                     Escaped(after)
                 ),
+                None if refusal.problem.code == Code::Revoked => {
+                    format!("{}; a login does not help before that", advice::of(&Code::Revoked).1)
+                }
                 None => advice::of(&refusal.problem.code).1.into(),
             }),
             Self::Issuer(IssuerError::Outage { .. }) => {
@@ -142,7 +154,7 @@ impl Error {
             Self::Issuer(IssuerError::Unreachable { .. }) => {
                 Some("check the network, the proxy variables and --issuer-ca; what this machine keeps is untouched".into())
             }
-            Self::Issuer(IssuerError::Nonsense { .. } | IssuerError::OtherUrl { .. }) => {
+            Self::Issuer(IssuerError::Nonsense { .. } | IssuerError::OtherUrl { .. } | IssuerError::NoLogout(_)) => {
                 Some("check the issuer's URL with whoever runs it".into())
             }
             Self::Oidc(error) => Some(error.hint().into()),
@@ -160,6 +172,7 @@ impl Error {
                  kubectl-gatepass login"
                     .into(),
             ),
+            Self::LoginTooEarly(_) => Some("log in once more: kubectl-gatepass login".into()),
             Self::NotForKubectl(_) => {
                 Some("correct `args` in the kubeconfig to [get-credential], or type the command yourself".into())
             }
@@ -171,6 +184,7 @@ impl Error {
                 Some("end the program that uses the port, or change redirectPort in the configuration file".into())
             }
             Self::Logout(error) => Some(error.hint()),
+            Self::Revocation(error) => error.hint(),
             Self::NotLoggedOut(_) => {
                 Some("see what there is: kubectl-gatepass status, or end all of it: kubectl-gatepass logout --all".into())
             }
@@ -194,6 +208,7 @@ impl Error {
             | Self::WhichSession(_)
             | Self::NotLoggedOut(_)
             | Self::NotForKubectl(_) => 2,
+            Self::Revocation(error) if error.is_typed() => 2,
             _ => 1,
         }
     }

@@ -36,6 +36,21 @@ pub fn message(text: &str) -> String {
     safe
 }
 
+/// JSON that a terminal shows as it stands: what JSON lets through is spelled out in its own escapes, so it means the same.
+pub fn json(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c != '\n' && (c.is_control() || is_format(c)) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                safe.push_str(&format!("\\u{unit:04x}"));
+            }
+        } else {
+            safe.push(c)
+        }
+    }
+    safe
+}
+
 /// Whether a text holds nothing but what a terminal shows as it stands.
 pub fn is_plain(text: &str) -> bool {
     !text.chars().any(|c| c.is_control() || is_format(c))
@@ -65,6 +80,14 @@ mod tests {
     #[test]
     fn a_message_keeps_its_lines_and_loses_its_escapes() {
         assert_eq!(message("a\nb\u{1b}[2J\u{202e}"), "a\nb\\u{1b}[2J\\u{202e}");
+    }
+
+    #[test]
+    fn json_means_the_same_and_moves_no_cursor() {
+        let value = serde_json::json!({"reason": "a\u{9b}2J\u{202e}\u{e0001}\u{7f}ü\n"});
+        let shown = json(&serde_json::to_string_pretty(&value).unwrap());
+        assert!(is_plain(&shown.replace('\n', "")), "{shown}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).unwrap(), value);
     }
 
     #[test]

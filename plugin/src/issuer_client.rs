@@ -3,12 +3,13 @@
 use aws_lc_rs::rand::SystemRandom;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use gatepass_api::{
-    CertificateRequest, CertificateResponse, ClusterInfo, Code, PROOF_HEADER, Problem, ProofClaims, Salt,
-    path,
+    CertificateRequest, CertificateResponse, ClusterInfo, Code, LogoutRequest, PROOF_HEADER, Problem,
+    ProofClaims, Salt, path,
 };
 use std::time::{Duration as StdDuration, Instant};
 
 use reqwest::{Client, Response, header};
+use serde::Serialize;
 use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{
@@ -67,6 +68,9 @@ pub enum IssuerError {
         /// The URL in the answer.
         answered: String,
     },
+    /// It does not know the request: it is older than this program.
+    #[error("the issuer {0} is of a version that cannot end sessions")]
+    NoLogout(IssuerUrl),
     /// It refused.
     #[error("{}", refusal(.0))]
     Refused(Box<Refusal>),
@@ -109,8 +113,8 @@ pub struct IssuerClient<'a> {
     clock: &'a dyn Clock,
 }
 
-/// What one request for a certificate is made of.
-pub struct Ask<'a> {
+/// What one request with a proof is made of.
+pub struct Ask<'a, Body = CertificateRequest> {
     /// Id of the cluster, as pinned.
     pub cluster: &'a str,
     /// The session's key.
@@ -120,7 +124,7 @@ pub struct Ask<'a> {
     /// The issuer's clock minus ours.
     pub offset: Duration,
     /// The body.
-    pub request: &'a CertificateRequest,
+    pub request: &'a Body,
 }
 
 impl<'a> IssuerClient<'a> {
@@ -147,6 +151,11 @@ impl<'a> IssuerClient<'a> {
     pub async fn certificate(&self, ask: &Ask<'_>) -> Result<(CertificateResponse, Duration), IssuerError> {
         // Each try has a proof of its own, with its own time.
         self.patiently(async || self.ask_certificate(ask).await).await
+    }
+
+    /// Has the issuer end the session; `Ok` also where it had ended before.
+    pub async fn logout(&self, ask: &Ask<'_, LogoutRequest>) -> Result<(), IssuerError> {
+        self.patiently(async || self.ask_logout(ask).await).await
     }
 
     /// Tries again where the issuer, or what stands before it, is away for a moment.
@@ -191,8 +200,38 @@ impl<'a> IssuerClient<'a> {
     }
 
     async fn ask_certificate(&self, ask: &Ask<'_>) -> Result<(CertificateResponse, Duration), IssuerError> {
+        let (status, body) = self.post(path::CERTIFICATES, ask).await?;
+        if status != 201 {
+            return Err(self.refused(status, &body));
+        }
+        let answer: CertificateResponse =
+            serde_json::from_slice(&body).map_err(|error| self.nonsense(error.to_string()))?;
+        let offset = self
+            .offset(&answer.server_time)
+            .ok_or_else(|| self.nonsense("serverTime is no plausible time".into()))?;
+        Ok((answer, offset))
+    }
+
+    async fn ask_logout(&self, ask: &Ask<'_, LogoutRequest>) -> Result<(), IssuerError> {
+        let (status, body) = self.post(path::LOGOUT, ask).await?;
+        match status {
+            204 => Ok(()),
+            404 | 405 => Err(IssuerError::NoLogout(self.url.clone())),
+            _ => match self.refused(status, &body) {
+                error if matches!(error.code(), Some(Code::SessionEnded | Code::Revoked)) => Ok(()),
+                error => Err(error),
+            },
+        }
+    }
+
+    /// Sends a body with a proof of the session's key over it.
+    async fn post<Body: Serialize>(
+        &self,
+        path: &str,
+        ask: &Ask<'_, Body>,
+    ) -> Result<(u16, Vec<u8>), IssuerError> {
         let body = serde_json::to_vec(ask.request).map_err(|error| self.nonsense(error.to_string()))?;
-        let htu = format!("{}{}", self.url, path::CERTIFICATES);
+        let htu = format!("{}{path}", self.url);
         let claims = ProofClaims {
             htm: "POST".into(),
             htu: htu.clone(),
@@ -212,16 +251,7 @@ impl<'a> IssuerClient<'a> {
             .send()
             .await
             .map_err(|error| self.unreachable(error.into()))?;
-        let (status, body) = self.read(response).await?;
-        if status != 201 {
-            return Err(self.refused(status, &body));
-        }
-        let answer: CertificateResponse =
-            serde_json::from_slice(&body).map_err(|error| self.nonsense(error.to_string()))?;
-        let offset = self
-            .offset(&answer.server_time)
-            .ok_or_else(|| self.nonsense("serverTime is no plausible time".into()))?;
-        Ok((answer, offset))
+        self.read(response).await
     }
 
     async fn read(&self, response: Response) -> Result<(u16, Vec<u8>), IssuerError> {
@@ -278,7 +308,7 @@ impl IssuerError {
             Self::Unreachable { source, .. } => source.may_pass(),
             Self::Outage { .. } => true,
             Self::Refused(refusal) => refusal.problem.code.status() >= 500,
-            Self::Nonsense { .. } | Self::OtherUrl { .. } | Self::Key(_) => false,
+            Self::Nonsense { .. } | Self::OtherUrl { .. } | Self::NoLogout(_) | Self::Key(_) => false,
         }
     }
 

@@ -9,6 +9,8 @@
 //! machine); and where there is no session, a person logs in with a browser ([`oidc::loopback`], [`oidc::page`]).
 //! [`lock`] keeps fifty programs from doing so twice.
 //!
+//! Operators end other people's access with [`revocation`].
+//!
 //! What failed and what to do next is in [`error`] and, for the issuer's codes, [`advice`].
 
 pub mod accepted;
@@ -21,6 +23,8 @@ pub mod credential;
 pub mod error;
 pub mod escape;
 pub mod exec_credential;
+#[cfg(test)]
+mod fake_issuer;
 pub mod get_credential;
 pub mod http;
 pub mod issuer_client;
@@ -31,6 +35,7 @@ pub mod logout;
 pub mod oidc;
 pub mod paths;
 pub mod prompt;
+pub mod revocation;
 pub mod run;
 pub mod session;
 pub mod settings;
@@ -102,7 +107,7 @@ pub fn run(cli: Cli, env: &Environment, clock: &dyn Clock, out: &mut impl Write)
                 ..Target::default()
             };
             let settings = settings(&target, &paths)?;
-            wait_for(logout::logout(&command, &settings, &paths, &ui))
+            wait_for(logout::logout(&command, &settings, &paths, clock, &ui))
         }
         Command::Status(command) => {
             let paths = paths()?;
@@ -114,6 +119,10 @@ pub fn run(cli: Cli, env: &Environment, clock: &dyn Clock, out: &mut impl Write)
                 out,
             )
         }
+        // Neither settings nor keyring: an operator in a hurry must not be held up by what is wrong with them.
+        Command::Revoke(command) => wait_for(revocation::revoke(&command, clock, &ui, out)),
+        Command::Unrevoke(command) => wait_for(revocation::unrevoke(&command, &ui, out)),
+        Command::Revocations(command) => wait_for(revocation::revocations(&command, clock, &ui, out)),
         Command::Completion { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "kubectl-gatepass", out);
             Ok(())

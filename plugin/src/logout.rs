@@ -1,12 +1,16 @@
-//! `logout`: ends the refresh token at the identity provider, then forgets the session and the credentials it served.
+//! `logout`: ends the session at the issuers that it was shown to and its refresh token at the identity provider, then
+//! forgets the session and the credentials it served.
 
 mod error;
+mod issuers;
 
 use std::{collections::BTreeSet, time::Duration};
 
 use crate::{
     accepted::{Accepted, AcceptedFile, PinnedIdp},
     cli::Logout,
+    clock::Clock,
+    credential::Credential,
     error::Error,
     escape::Escaped,
     lock::{Locks, Purpose},
@@ -20,15 +24,23 @@ use crate::{
 
 pub use error::LogoutError;
 use error::Undone;
+use issuers::{Shown, Told};
 
 /// How long to wait for a login or renewal that is under way.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Revokes the refresh token of each chosen session (RFC 7009), then deletes what this machine keeps of it. What cannot be done
-/// does not stop the rest, and is named at the end. Certificates that were handed out end by themselves.
-pub async fn logout(command: &Logout, settings: &Settings, paths: &Paths, ui: &dyn Ui) -> Result<(), Error> {
+/// Ends each chosen session at its issuers, revokes its refresh token (RFC 7009), then deletes what this machine keeps of it.
+/// What cannot be done does not stop the rest, and is named at the end.
+pub async fn logout(
+    command: &Logout,
+    settings: &Settings,
+    paths: &Paths,
+    clock: &dyn Clock,
+    ui: &dyn Ui,
+) -> Result<(), Error> {
     let store = settings.store(paths)?;
-    let issuers = AcceptedFile::new(paths.state_dir()).all()?;
+    let accepted = AcceptedFile::new(paths.state_dir());
+    let issuers = accepted.all()?;
     let mut undone = Vec::new();
     let stored = match command.all.then(|| store.sessions()) {
         Some(Ok(stored)) => stored,
@@ -52,6 +64,8 @@ pub async fn logout(command: &Logout, settings: &Settings, paths: &Paths, ui: &d
         settings,
         store: &store,
         issuers: &issuers,
+        accepted,
+        clock,
         locks: Locks::new(paths.lock_dir()),
     };
     for parts @ (idp, _, profile) in chosen {
@@ -76,6 +90,8 @@ struct Machine<'a> {
     settings: &'a Settings,
     store: &'a Store,
     issuers: &'a [Accepted],
+    accepted: AcceptedFile,
+    clock: &'a dyn Clock,
     locks: Locks,
 }
 
@@ -96,6 +112,7 @@ enum AtIdp {
 }
 
 struct Ended<'a> {
+    at_issuers: Vec<Told>,
     at_idp: AtIdp,
     /// Whether there was an entry; the error if the keyring did not let go of all.
     local: Result<bool, StoreError>,
@@ -121,11 +138,17 @@ impl<'a> Machine<'a> {
                 pinned.issuer == idp && pinned.client_id == client_id
             })
             .collect();
-        // The provider first: once the entry is gone, nobody here knows the token any more.
+        let mut at_issuers = Vec::new();
+        // The others first: once the entry is gone, nobody here knows the key and the token any more. Of them the issuers
+        // first: what a copy of this session could do at a cluster ends there.
         let (at_idp, mut fault) = match self.store.load(&session) {
             Ok(None) => (AtIdp::NoToken, None),
             Ok(Some(bytes)) => match Session::of_any_age(&bytes) {
-                Some(kept) => (self.revoke(&client(&served, idp, client_id), &kept).await, None),
+                Some(kept) => {
+                    let shown = self.shown(&kept, &served, profile);
+                    at_issuers = issuers::end(&kept, &shown, self.clock).await;
+                    (self.revoke(&client(&served, idp, client_id), &kept).await, None)
+                }
                 None => (AtIdp::Unreadable, None),
             },
             Err(StoreError::Corrupt { .. }) => (AtIdp::Unreadable, None),
@@ -148,6 +171,7 @@ impl<'a> Machine<'a> {
                 .and_then(|had| fault.map_or(Ok(had), Err)),
         };
         Ok(Ended {
+            at_issuers,
             at_idp,
             local,
             clusters: served
@@ -155,6 +179,29 @@ impl<'a> Machine<'a> {
                 .map(|accepted| accepted.cluster_name.as_str())
                 .collect(),
         })
+    }
+
+    /// The issuers that have seen the session: those where that was noted, and those whose credential is still here. What they
+    /// were shown since the command began counts, too.
+    fn shown(&self, session: &Session, served: &[&Accepted], profile: &str) -> Vec<Shown> {
+        let login = session.fingerprint();
+        let accepted = self.accepted.all().unwrap_or_else(|_| self.issuers.to_vec());
+        let shown = accepted.into_iter().map(|accepted| {
+            let entry = Entry::Credential {
+                issuer: &accepted.url,
+                profile,
+            };
+            let kept = self.store.load(&entry).ok().flatten();
+            let credential = kept.and_then(|bytes| Credential::read(&bytes));
+            Shown { accepted, credential }
+        });
+        let is_served = |url: &str| served.iter().any(|accepted| accepted.url == url);
+        shown
+            .filter(|Shown { accepted, credential }| {
+                accepted.shown.get(profile) == Some(&login)
+                    || credential.is_some() && is_served(&accepted.url)
+            })
+            .collect()
     }
 
     async fn revoke(&self, idp: &PinnedIdp, session: &Session) -> AtIdp {
@@ -218,6 +265,7 @@ impl Ended<'_> {
                 source,
             }),
         }
+        issuers::report(self.at_issuers, ui, undone);
         if let AtIdp::Failed(error) = self.at_idp {
             undone.push(Undone::AtIdp {
                 session: session.to_owned(),
@@ -275,30 +323,4 @@ fn choose<'a>(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        cli::Target,
-        settings::{ConfigFile, Environment},
-    };
-
-    #[test]
-    fn an_issuer_that_nobody_accepted_here_is_no_logout() {
-        let target = Target {
-            issuer: Some("https://tpyo.example".into()),
-            ..Target::default()
-        };
-        let settings = Settings::for_person(&target, &Environment::default(), ConfigFile::default()).unwrap();
-        let command = Logout {
-            issuer: target.issuer.clone(),
-            profile: None,
-            all: false,
-        };
-        assert!(matches!(
-            choose(&command, &settings, &[]),
-            Err(Error::NotLoggedOut(_))
-        ));
-        let all = Logout { all: true, ..command };
-        assert!(choose(&all, &settings, &[]).unwrap().is_empty());
-    }
-}
+mod tests;

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use reqwest::{Certificate, Method, Response, StatusCode, header::HeaderMap, redirect};
+use reqwest::{Certificate, Identity, Method, Response, StatusCode, header::HeaderMap, redirect};
 use tokio::runtime::Runtime;
 
 /// One answer, read to its end.
@@ -57,6 +57,23 @@ impl Http {
         let roots = Certificate::from_pem_bundle(ca.as_bytes()).expect("a PEM bundle");
         let client = reqwest::Client::builder()
             .tls_certs_only(roots)
+            .no_proxy()
+            .redirect(redirect::Policy::none())
+            .timeout(Duration::from_secs(20))
+            .build()
+            .expect("a client can be made");
+        Self { client }
+    }
+
+    /// A client that shows a certificate, PEM.
+    pub fn showing(ca: &str, certificate: &str, key: &str) -> Self {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let roots = Certificate::from_pem_bundle(ca.as_bytes()).expect("a PEM bundle");
+        let identity = Identity::from_pem(format!("{certificate}\n{key}").as_bytes())
+            .expect("a certificate and its key");
+        let client = reqwest::Client::builder()
+            .tls_certs_only(roots)
+            .identity(identity)
             .no_proxy()
             .redirect(redirect::Policy::none())
             .timeout(Duration::from_secs(20))

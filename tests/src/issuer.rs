@@ -25,10 +25,13 @@ pub struct Prepared {
     front: Counter,
     listen: u16,
     health: u16,
+    webhooks: u16,
 }
 
 /// One more process with the configuration and the keys of an issuer, and listeners of its own.
 pub struct Replica {
+    /// What an API server that asks this replica is started with.
+    pub api_server_files: PathBuf,
     serving: Serving,
     audit: PathBuf,
 }
@@ -64,7 +67,7 @@ impl Prepared {
 
     /// The same with a clock of its own.
     pub fn init_at(dir: &Path, name: &str, idp: &Provider, clock: Option<&Clock>) -> Self {
-        let (listen, health) = (free_port(), free_port());
+        let (listen, health, webhooks) = (free_port(), free_port(), free_port());
         let front = Counter::start(listen);
         let mut command = Command::new(binary("gatepass-issuer"));
         if let Some(clock) = clock {
@@ -75,6 +78,7 @@ impl Prepared {
             ("--dir", dir.display().to_string()),
             ("--listen", format!("127.0.0.1:{listen}")),
             ("--health-listen", format!("127.0.0.1:{health}")),
+            ("--webhook-listen", format!("127.0.0.1:{webhooks}")),
             ("--url", format!("https://localhost:{}", front.port)),
             ("--idp", idp.issuer.clone()),
             ("--idp-ca", idp.ca_file.display().to_string()),
@@ -104,6 +108,7 @@ impl Prepared {
             front,
             listen,
             health,
+            webhooks,
         }
     }
 
@@ -124,6 +129,11 @@ impl Prepared {
         change(&mut config);
         // JSON is YAML.
         write_atomically(&self.config_file(), &format!("{config:#}"));
+    }
+
+    /// What an API server that asks this issuer is started with.
+    pub fn api_server_files(&self) -> PathBuf {
+        self.dir.join("apiserver")
     }
 
     /// The authority of the client certificates, for the API server's bundle.
@@ -228,7 +238,30 @@ impl Serving {
     }
 }
 
+/// Copies the files of a directory, with texts replaced.
+fn copy_replacing(from: &Path, to: &Path, changes: &[(String, String)]) {
+    std::fs::create_dir_all(to).expect("the scratch directory is writable");
+    for entry in std::fs::read_dir(from).expect("init made it") {
+        let path = entry.expect("it can be read").path();
+        let mut text = std::fs::read_to_string(&path).expect("a text");
+        for (old, new) in changes {
+            text = text.replace(old, new);
+        }
+        write_atomically(&to.join(path.file_name().expect("a file")), &text);
+    }
+}
+
 impl Replica {
+    /// Sends it a signal: `STOP` makes it silent until `CONT`.
+    pub fn signal(&self, signal: &str) {
+        self.serving.process.signal(signal);
+    }
+
+    /// What it has logged so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.serving.name.with_extension("log")).expect("the log is there")
+    }
+
     /// Ends it gracefully, starts it anew and waits until it is ready.
     pub fn restart(&mut self) {
         self.serving.restart(append(&self.audit).into());
@@ -335,13 +368,29 @@ impl Issuer {
 
     /// Starts a replica: the same configuration and keys, listeners of its own, behind the same URL.
     pub fn replica(&self, name: &str) -> Replica {
-        let (listen, health) = (free_port(), free_port());
+        let (listen, health, webhooks) = (free_port(), free_port(), free_port());
         let mut config = self.prepared.config();
+        config["webhooks"]["address"] = format!("127.0.0.1:{webhooks}").into();
         config["listen"]["address"] = format!("127.0.0.1:{listen}").into();
         config["listen"]["healthAddress"] = format!("127.0.0.1:{health}").into();
         let path = self.prepared.dir.join(name);
         write_atomically(&path.with_extension("yaml"), &format!("{config:#}"));
         let audit = path.with_extension("jsonl");
+        let api_server_files = path.with_extension("apiserver");
+        copy_replacing(
+            &self.prepared.api_server_files(),
+            &api_server_files,
+            &[
+                (
+                    format!("127.0.0.1:{}", self.prepared.webhooks),
+                    format!("127.0.0.1:{webhooks}"),
+                ),
+                (
+                    self.prepared.api_server_files().display().to_string(),
+                    api_server_files.display().to_string(),
+                ),
+            ],
+        );
         let serving = Serving::start(
             path,
             health,
@@ -349,7 +398,11 @@ impl Issuer {
             append(&audit).into(),
         );
         self.prepared.front.also(listen);
-        Replica { serving, audit }
+        Replica {
+            api_server_files,
+            serving,
+            audit,
+        }
     }
 
     /// Sends it a signal: `STOP` makes it silent until `CONT`.

@@ -20,6 +20,7 @@ pub mod clock;
 pub mod cluster;
 pub mod exchange;
 pub mod front;
+pub mod holder;
 pub mod http;
 pub mod idp;
 pub mod issuer;

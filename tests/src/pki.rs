@@ -16,6 +16,7 @@ pub struct Authority {
 }
 
 /// A certificate and its key, PEM.
+#[derive(Clone)]
 pub struct Identity {
     /// The certificate.
     pub certificate: String,
@@ -61,6 +62,16 @@ impl Authority {
         self.sign(params)
     }
 
+    /// A client certificate for `name` in several groups, each in an attribute of its own.
+    pub fn client_in(&self, name: &str, groups: &[&str]) -> Identity {
+        let organizations: String = groups
+            .iter()
+            .map(|group| format!("/O={}", escaped(group)))
+            .collect();
+        let subject = format!("{organizations}/CN={}", escaped(name));
+        sign_with_openssl(&self.pem(), &self.issuer.key().serialize_pem(), &subject)
+    }
+
     fn sign(&self, mut params: CertificateParams) -> Identity {
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         let key = KeyPair::generate().expect("a key can be made");
@@ -84,6 +95,70 @@ impl Identity {
         std::fs::write(dir.join(format!("{name}.key")), &self.key)
             .expect("the scratch directory is writable");
     }
+}
+
+/// A client certificate for any subject, in openssl's notation, by any authority: rcgen's names know no repetition.
+pub fn sign_with_openssl(ca: &str, ca_key: &str, subject: &str) -> Identity {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let at = |name: &str| dir.path().join(name).display().to_string();
+    std::fs::write(at("ca.crt"), ca).expect("it is writable");
+    std::fs::write(at("ca.key"), ca_key).expect("it is writable");
+    let made = std::process::Command::new("openssl")
+        .args([
+            "req",
+            "-x509",
+            "-new",
+            "-utf8",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+        ])
+        .args(["-nodes", "-days", "1", "-subj", subject])
+        .args([
+            "-addext",
+            "extendedKeyUsage=clientAuth",
+            "-addext",
+            "basicConstraints=critical,CA:FALSE",
+        ])
+        .args(["-CA", &at("ca.crt"), "-CAkey", &at("ca.key")])
+        .args(["-keyout", &at("key"), "-out", &at("crt")])
+        .output()
+        .expect("openssl runs");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let read = |name: &str| std::fs::read_to_string(at(name)).expect("openssl wrote it");
+    Identity {
+        certificate: read("crt"),
+        key: read("key"),
+        pin: String::new(),
+    }
+}
+
+/// What openssl prints when it is given `input`.
+pub fn openssl(args: &[&str], input: &str) -> String {
+    String::from_utf8(openssl_bytes(args, input)).expect("text")
+}
+
+/// The same in bytes.
+pub fn openssl_bytes(args: &[&str], input: &str) -> Vec<u8> {
+    use std::io::Write as _;
+    use std::process::{Command, Stdio};
+    let mut child = Command::new("openssl")
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("openssl runs");
+    let mut stdin = child.stdin.take().expect("it was started with a pipe");
+    stdin.write_all(input.as_bytes()).expect("openssl reads");
+    drop(stdin);
+    let output = child.wait_with_output().expect("openssl ends");
+    assert!(output.status.success(), "openssl {args:?}");
+    output.stdout
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('/', "\\/")
 }
 
 /// A key pair for service account tokens, PEM: private, public.

@@ -9,6 +9,7 @@ use crate::idp::Idp;
 use crate::issuer::{Issuer, Prepared};
 use crate::machine::{Browser, Context, Machine};
 use crate::parts::root;
+use serde_json::json;
 
 /// The directory of one test file, and the API server that its tests share: starting one costs three seconds, an identity
 /// provider and an issuer half a second.
@@ -93,6 +94,57 @@ impl<'a> World<'a> {
             idp,
             issuer,
             clock,
+        }
+    }
+
+    /// The same with an API server of its own, which asks the issuer who is revoked and reports audit events to it.
+    /// `cluster` keeps that one.
+    pub fn asking(
+        site: &'a Site,
+        name: &'static str,
+        cluster: &'a OnceLock<Cluster>,
+        change: impl FnOnce(&Prepared),
+    ) -> Self {
+        Self::asked(site, name, cluster, change, |_, _| {})
+    }
+
+    /// The same with revocations that are objects of the cluster.
+    pub fn in_cluster(site: &'a Site, name: &'static str, cluster: &'a OnceLock<Cluster>) -> Self {
+        Self::asked(
+            site,
+            name,
+            cluster,
+            |_| {},
+            |prepared, cluster| {
+                let kubeconfig = cluster.keep_revocations();
+                prepared.edit(|config| {
+                    config["revocation"] =
+                        json!({"mode": "best-effort", "kubernetes": {"kubeconfig": kubeconfig}});
+                });
+            },
+        )
+    }
+
+    fn asked(
+        site: &'a Site,
+        name: &'static str,
+        cluster: &'a OnceLock<Cluster>,
+        before: impl FnOnce(&Prepared),
+        after: impl FnOnce(&Prepared, &Cluster),
+    ) -> Self {
+        let dir = site.dir(name);
+        let idp = Idp::start(&dir.join("idp"));
+        let prepared = Prepared::init(&dir.join("issuer"), name, &idp);
+        before(&prepared);
+        let cluster = cluster.get_or_init(|| Cluster::asking(&dir.join("cluster"), &prepared));
+        after(&prepared, cluster);
+        let issuer = prepared.serve();
+        Self {
+            dir,
+            cluster,
+            idp,
+            issuer,
+            clock: None,
         }
     }
 

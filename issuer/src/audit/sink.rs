@@ -78,13 +78,13 @@ impl AuditLog {
         }
     }
 
-    /// Writes a record if there is room, without waiting: for refusals, which must not wait for a full disk.
+    /// Writes a record if there is room, without waiting: for refusals and logouts, which must not wait for a full disk.
     pub fn note(&self, record: &Record<'_>) {
         let sent = record
             .line()
             .is_ok_and(|line| self.queue.try_send(Entry { line, written: None }).is_ok());
         if !sent {
-            tracing::warn!("the audit record of a refusal was dropped");
+            tracing::warn!("an audit record that nothing waits for was dropped");
         }
     }
 }

@@ -489,6 +489,54 @@ fn a_secret_that_everybody_may_read_is_refused() {
 }
 
 #[test]
+fn api_servers_have_an_authority_of_their_own_and_names() {
+    let fixture = Fixture::new();
+    for (old, new, expected) in [
+        (
+            "ca: webhook-ca.crt",
+            "ca: ca.crt",
+            "webhooks.clients.ca: this is the authority that signs people's certificates: make another for API servers",
+        ),
+        (
+            "ca: webhook-ca.crt",
+            "ca: marker.key",
+            "webhooks.clients.ca: the certificate is not PEM with at least one X.509 certificate",
+        ),
+        (
+            "names: [kube-apiserver]",
+            "names: []",
+            "webhooks.clients.names: [] is not allowed: must be a list, not empty and without repetition, of common names",
+        ),
+    ] {
+        assert_eq!(fixture.problem(old, new), expected);
+    }
+    let yaml = fixture.yaml.replace(
+        "  # tls: {certificate: …, key: …}",
+        "  tls: {certificate: serving.crt, key: ca.key} #",
+    );
+    let problems = fixture.parse(&yaml).unwrap_err();
+    assert!(problems[0].starts_with("webhooks.tls: "), "{problems:?}");
+}
+
+#[test]
+fn without_webhooks_it_loads_and_without_a_store_it_does_not() {
+    let fixture = Fixture::new();
+    let start = fixture.yaml.find("webhooks:").unwrap();
+    let end = fixture.yaml.find("# `jwt` is in the format").unwrap();
+    let mut yaml = fixture.yaml.clone();
+    yaml.replace_range(start..end, "");
+    assert!(fixture.parse(&yaml).unwrap().webhooks.is_none());
+    assert_eq!(
+        fixture.problem("mode: best-effort", "mode: lax"),
+        r#"revocation.mode: "lax" is not allowed: must be "best-effort" or "strict""#
+    );
+    assert_eq!(
+        fixture.problem("  directory: revocations", "  #"),
+        "revocation.directory: is missing: must be a path, or there must be `kubernetes`"
+    );
+}
+
+#[test]
 fn what_is_expected_of_certificates_is_read_and_each_problem_is_named() {
     drop(tokio_rustls::rustls::crypto::aws_lc_rs::default_provider().install_default());
     let fixture = Fixture::new();

@@ -120,7 +120,7 @@ impl fmt::Debug for Claims {
     }
 }
 
-fn text<'a>(all: &'a Map<String, Value>, name: &'static str) -> Result<Option<&'a str>, Error> {
+pub(crate) fn text<'a>(all: &'a Map<String, Value>, name: &'static str) -> Result<Option<&'a str>, Error> {
     match all.get(name) {
         None => Ok(None),
         Some(Value::String(text)) => Ok(Some(text)),
@@ -129,7 +129,7 @@ fn text<'a>(all: &'a Map<String, Value>, name: &'static str) -> Result<Option<&'
     }
 }
 
-fn audiences(all: &Map<String, Value>) -> Result<Vec<&str>, Error> {
+pub(crate) fn audiences(all: &Map<String, Value>) -> Result<Vec<&str>, Error> {
     match all.get("aud") {
         Some(Value::String(one)) => Ok(vec![one]),
         Some(Value::Array(list)) => list
@@ -141,7 +141,7 @@ fn audiences(all: &Map<String, Value>) -> Result<Vec<&str>, Error> {
 }
 
 /// A NumericDate (RFC 7519 section 2), which may have a fraction, in the direction that makes the token shorter.
-fn seconds(
+pub(crate) fn seconds(
     all: &Map<String, Value>,
     name: &'static str,
     round: fn(f64) -> f64,

@@ -25,6 +25,11 @@ impl<'a> Unverified<'a> {
         Ok(Self { jws, issuer })
     }
 
+    /// The header's `typ`.
+    pub(crate) fn typ(&self) -> Option<&str> {
+        self.jws.typ.as_deref()
+    }
+
     /// The claimed `iss`.
     pub fn issuer(&self) -> &str {
         &self.issuer

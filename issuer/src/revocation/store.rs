@@ -6,6 +6,7 @@ use gatepass_api::revocation::RevocationSpec;
 
 use super::Revocations;
 use super::directory::Directory;
+use super::kubernetes::{ConnectError, Kubernetes};
 use crate::config::StoreConfig;
 use crate::routes::Clock;
 
@@ -14,7 +15,7 @@ use crate::routes::Clock;
 pub enum Existing {
     /// It stays; what is asked for is there already.
     Leave,
-    /// It is replaced.
+    /// It is replaced, but denies no less than before: never logins up to an earlier time, and for no shorter time.
     Replace,
 }
 
@@ -28,6 +29,8 @@ pub struct WriteError(pub String);
 pub enum Store {
     /// Files in a directory.
     Directory(Directory),
+    /// Objects of the cluster.
+    Kubernetes(Kubernetes),
 }
 
 impl Store {
@@ -35,6 +38,15 @@ impl Store {
     pub fn new(config: &StoreConfig) -> Self {
         match config {
             StoreConfig::Directory(path) => Self::Directory(Directory::new(path.clone())),
+            StoreConfig::Kubernetes { kubeconfig } => Self::Kubernetes(Kubernetes::new(kubeconfig.clone())),
+        }
+    }
+
+    /// Finds out where the store is, so that a mistake is told at the start. Whether it answers is seen later.
+    pub async fn connect(&self) -> Result<(), ConnectError> {
+        match self {
+            Self::Directory(_) => Ok(()),
+            Self::Kubernetes(kubernetes) => kubernetes.connect().await,
         }
     }
 
@@ -42,6 +54,7 @@ impl Store {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Directory(_) => "directory",
+            Self::Kubernetes(_) => "kubernetes",
         }
     }
 
@@ -49,6 +62,16 @@ impl Store {
     pub async fn put(&self, name: &str, spec: &RevocationSpec, existing: Existing) -> Result<(), WriteError> {
         match self {
             Self::Directory(directory) => directory.put(name, spec, existing).await,
+            Self::Kubernetes(kubernetes) => kubernetes.put(name, spec, existing).await,
+        }
+    }
+
+    /// Takes away what has ended at `now`, in Unix seconds, and says how many; the revocation of a session that says no end
+    /// stands for `session_max` seconds from when it was written.
+    pub async fn sweep(&self, now: i64, session_max: i64) -> Result<usize, WriteError> {
+        match self {
+            Self::Directory(directory) => directory.sweep(now, session_max).await,
+            Self::Kubernetes(kubernetes) => kubernetes.sweep(now, session_max).await,
         }
     }
 
@@ -56,6 +79,7 @@ impl Store {
     pub async fn follow(self: Arc<Self>, revocations: Arc<Revocations>, clock: Clock) {
         match self.as_ref() {
             Self::Directory(directory) => directory.follow(&revocations, &clock).await,
+            Self::Kubernetes(kubernetes) => kubernetes.follow(&revocations, &clock).await,
         }
     }
 }

@@ -39,6 +39,10 @@ impl Problem {
         })
     }
 
+    pub(super) fn code(&self) -> &Code {
+        &self.0.code
+    }
+
     pub(super) fn refusal(refusal: &Refusal, id: &RequestId, now: i64) -> Self {
         let mut problem = Self::new(refusal.code(), refusal.to_string(), id, now);
         problem.0.login_after = refusal.login_after().map(rfc3339);
@@ -84,7 +88,7 @@ pub(super) async fn not_found(
     super::refuse(
         &id,
         Code::NotFound,
-        "this issuer serves /v1/cluster and /v1/certificates",
+        "this issuer serves /v1/cluster, /v1/certificates, /v1/logout and /v1/backchannel-logout",
         (app.clock)(),
     )
 }

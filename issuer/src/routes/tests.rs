@@ -2,16 +2,21 @@
 
 mod accepted;
 mod audit;
+mod authorize;
+mod backchannel;
 mod binding;
 mod body;
 mod certificate;
 mod http;
 mod keys;
 mod login_token;
+mod logout;
 mod names;
 mod proof;
+mod revoked;
 mod token;
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 
@@ -20,6 +25,7 @@ use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use axum::response::Response;
 use fakes::{CsrKey, Idp, Login};
+use gatepass_api::revocation::Revocation;
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tower::ServiceExt;
@@ -31,6 +37,7 @@ use crate::cli::{Cli, Command};
 use crate::config::Config;
 use crate::id_token::KeySet;
 use crate::key_source::KeySources;
+use crate::revocation::directory::Directory;
 
 pub(in crate::routes) const NOW: i64 = 1_790_000_000;
 pub(super) const ISSUER: &str = "https://idp.test";
@@ -77,7 +84,7 @@ pub(in crate::routes) struct Issuance {
     pub(super) clock: Arc<AtomicI64>,
     pub(super) ca_pem: String,
     cluster_id: String,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl Issuance {
@@ -159,8 +166,20 @@ impl Issuance {
             clock,
             ca_pem,
             cluster_id,
-            _dir: dir,
+            dir,
         }
+    }
+
+    /// Where its revocations are kept.
+    pub(super) fn revocations(&self) -> PathBuf {
+        self.dir.path().join("revocations")
+    }
+
+    /// What was revoked.
+    pub(super) fn revoked(&self) -> Vec<Revocation> {
+        let listing = Directory::new(self.revocations()).list().unwrap();
+        assert!(listing.faults.is_empty());
+        listing.documents
     }
 
     pub(super) fn cluster_id(&self) -> &str {
@@ -173,9 +192,14 @@ impl Issuance {
 
     /// Sends what a client at this issuer would send.
     pub(super) async fn ask(&self, ask: &Ask) -> Answer {
+        self.ask_at("/v1/certificates", ask).await
+    }
+
+    /// The same to another path.
+    pub(super) async fn ask_at(&self, path: &str, ask: &Ask) -> Answer {
         let body = ask.body();
-        let mut request = Request::post("/v1/certificates").header("Content-Type", "application/json");
-        for proof in ask.proofs(self.cluster_id(), &body) {
+        let mut request = Request::post(path).header("Content-Type", "application/json");
+        for proof in ask.proofs_for(path, self.cluster_id(), &body) {
             request = request.header("DPoP", proof);
         }
         Answer::read(self.send(request.body(Body::from(body)).unwrap()).await).await
@@ -191,6 +215,10 @@ impl Answer {
     pub(super) async fn read(response: Response) -> Self {
         let status = response.status();
         assert_eq!(response.headers()["cache-control"], "no-store");
+        if status == StatusCode::NO_CONTENT {
+            let body = Value::Null;
+            return Self { status, body };
+        }
         let media_type = if status.is_success() {
             "application/json"
         } else {
@@ -333,10 +361,14 @@ impl Ask {
     }
 
     fn proofs(&self, cluster_id: &str, body: &str) -> Vec<String> {
+        self.proofs_for("/v1/certificates", cluster_id, body)
+    }
+
+    fn proofs_for(&self, path: &str, cluster_id: &str, body: &str) -> Vec<String> {
         if let Some(raw) = &self.raw_proofs {
             return raw.clone();
         }
-        let url = format!("{URL}/v1/certificates");
+        let url = format!("{URL}{path}");
         let mut claims = self.login.proof_claims(&url, cluster_id, body.as_bytes(), NOW);
         merge(&mut claims, &self.proof_claims);
         let mut header = self.login.key.proof_header();

@@ -22,7 +22,7 @@ use crate::key_source::KeySources;
 use crate::metrics::Metrics;
 use crate::reload::{Reloader, Running};
 use crate::revocation::store::Store;
-use crate::revocation::{Revocations, staleness};
+use crate::revocation::{Revocations, staleness, sweep};
 use crate::routes::{self, App, Clock, ConfigurationStatus, Health};
 use crate::server::{self, Limits, Readiness};
 
@@ -86,7 +86,13 @@ pub(super) async fn serve(path: PathBuf, clock: Clock) -> Result<(), RunError> {
         .map(|webhooks| Arc::new(ArcSwap::new(webhooks.tls)));
     let revocations = Arc::new(Revocations::new(fixed.mode));
     let store = Arc::new(Store::new(&fixed.store));
+    store.connect().await?;
     let following = tokio::spawn(Arc::clone(&store).follow(Arc::clone(&revocations), Arc::clone(&clock)));
+    let sweeping = tokio::spawn(sweep::run(
+        Arc::clone(&store),
+        Arc::clone(&current),
+        Arc::clone(&clock),
+    ));
     let status = Arc::new(ArcSwap::from_pointee(ConfigurationStatus {
         loaded_at,
         problems: 0,
@@ -170,8 +176,9 @@ pub(super) async fn serve(path: PathBuf, clock: Clock) -> Result<(), RunError> {
     }
     reloading.abort();
     following.abort();
+    sweeping.abort();
     telling.abort();
-    let _ended = tokio::join!(reloading, following, telling);
+    let _ended = tokio::join!(reloading, following, sweeping, telling);
     // The last clone of the audit log went with the router; the writer ends when its queue is empty, or never, where
     // nobody reads standard output any more.
     let written = tokio::task::spawn_blocking(move || writer.join());

@@ -22,6 +22,21 @@ pub(super) enum Undone {
         /// Why.
         source: Box<Error>,
     },
+    /// The session may go on at an issuer.
+    #[error(
+        "the session was not ended at the issuer {issuer}: {why}; credentials that it gave work for at most {minutes} min \
+         more, and nothing on this machine can renew them"
+    )]
+    AtIssuer {
+        /// Which issuer.
+        issuer: String,
+        /// What went wrong.
+        why: String,
+        /// How long what it gave lives.
+        minutes: i64,
+        /// The session's id, where it is known.
+        session: Option<String>,
+    },
     /// The refresh token may live on.
     #[error(
         "the refresh token of {session} was not revoked: {source}; a copy of it would work until the provider ends it"
@@ -55,6 +70,14 @@ fn revoked_there(revoked: bool) -> &'static str {
 impl Undone {
     fn hint(&self) -> String {
         match self {
+            Self::AtIssuer {
+                session: Some(id), ..
+            } => format!(
+                "to end it at once, have whoever runs the cluster type: kubectl gatepass revoke --session {id}"
+            ),
+            Self::AtIssuer { session: None, .. } => {
+                "to end it at once, have whoever runs the cluster revoke it: kubectl gatepass revoke --user NAME".into()
+            }
             Self::AtIdp { .. } => {
                 "if somebody may have copied the token, end the session at the identity provider itself"
                     .into()

@@ -63,13 +63,11 @@ impl Run<'_> {
             Some(pinned) => match self.change(pinned, url, &info, typed) {
                 Ok(()) => self.same_with_idp_ca(pinned, typed)?,
                 Err(changed) if !typed.accept_change => return Err(changed.into()),
-                Err(_) => {
-                    let profiles = pinned.profiles.clone();
-                    Accepted {
-                        profiles,
-                        ..self.propose(ca.as_deref(), &info, typed)?
-                    }
-                }
+                Err(_) => Accepted {
+                    profiles: pinned.profiles.clone(),
+                    shown: pinned.shown.clone(),
+                    ..self.propose(ca.as_deref(), &info, typed)?
+                },
             },
         };
         proposed.profiles.insert(self.settings.profile.clone());

@@ -8,7 +8,7 @@ use gatepass_api::Salt;
 
 use super::{
     Attempt, ISSUE_PATIENCE, LOG_IN_AGAIN, REFRESH_PATIENCE, Run,
-    renew::{Held, Outcome},
+    renew::{Because, Held, Outcome},
 };
 use crate::{
     accepted::{Accepted, Spent},
@@ -194,6 +194,11 @@ impl Run<'_> {
                 self.remember_profile(accepted);
                 return Ok(*credential);
             }
+            // The person took longer than the clocks may differ, or the revocation came meanwhile.
+            Ok(Outcome::LoginNeeded {
+                why,
+                because: Because::Revoked,
+            }) => return Err(Error::LoginTooEarly(why)),
             Ok(Outcome::LoginNeeded { why, .. }) => Error::LoginOfNoUse(why),
             // What passes by itself says nothing about this login.
             Err(Error::Issuer(error)) if error.is_verdict() => error.into(),

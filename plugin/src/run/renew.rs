@@ -26,9 +26,20 @@ pub(super) enum Outcome {
     LoginNeeded {
         /// The reason, for them.
         why: String,
-        /// Whether it is the issuer that refuses the login there is.
-        refused: bool,
+        /// What is wrong with the login there is.
+        because: Because,
     },
+}
+
+/// Why a session is of no use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Because {
+    /// There is none, or it cannot be refreshed.
+    NoTokens,
+    /// The issuer refuses it.
+    Refused,
+    /// It was revoked, and the issuer says that a login made now helps.
+    Revoked,
 }
 
 /// A session at work.
@@ -76,7 +87,7 @@ fn remedy(error: &IssuerError, login_time: u64, now: i64) -> Remedy {
 fn login_needed(why: impl Into<String>) -> Outcome {
     Outcome::LoginNeeded {
         why: why.into(),
-        refused: false,
+        because: Because::NoTokens,
     }
 }
 
@@ -104,10 +115,12 @@ impl Run<'_> {
             is_kept: true,
         };
         match self.exchange(accepted, &mut held, started).await? {
-            // That login was of no use here from the start: another would ask the person for nothing.
-            Outcome::LoginNeeded { why, refused: true } if self.is_spent(accepted, &held.session) => {
-                Err(Error::LoginOfNoUse(why))
-            }
+            // That login was of no use here from the start: another would ask the person for nothing. Against a revocation
+            // it helps all the same, once the issuer says so: that login may have been made a moment too early.
+            Outcome::LoginNeeded {
+                why,
+                because: Because::Refused,
+            } if self.is_spent(accepted, &held.session) => Err(Error::LoginOfNoUse(why)),
             outcome => Ok(outcome),
         }
     }
@@ -197,7 +210,10 @@ impl Run<'_> {
                 (Remedy::Refresh | Remedy::Login, _) => {
                     return Ok(Outcome::LoginNeeded {
                         why: error.to_string(),
-                        refused: true,
+                        because: match error.code() {
+                            Some(Code::Revoked) => Because::Revoked,
+                            Some(_) | None => Because::Refused,
+                        },
                     });
                 }
                 _ => {
@@ -208,6 +224,19 @@ impl Run<'_> {
                     return Err(error);
                 }
             }
+        }
+    }
+
+    /// Notes that the issuer sees this login, before it does: a logout must find it also if the answer gets lost.
+    fn note_shown(&self, accepted: &Accepted, session: &Session) {
+        let (profile, login) = (&self.settings.profile, session.fingerprint());
+        if accepted.shown.get(profile) == Some(&login) {
+            return;
+        }
+        let note = |accepted: &mut Accepted| drop(accepted.shown.insert(profile.clone(), login));
+        // A credential that is kept tells a logout the same, while it lives.
+        if let Err(error) = self.accepted_file().note(&accepted.url, note) {
+            tracing::warn!(%error, "cannot note that the session is shown to the issuer");
         }
     }
 
@@ -275,6 +304,7 @@ impl Run<'_> {
             request: &request,
         };
         let client = self.client(accepted.certificate_authority.as_deref())?;
+        self.note_shown(accepted, session);
         let (answer, offset) = client.certificate(&ask).await?;
         let issued = certificate::check(answer, &key).map_err(|problem| IssuerError::Nonsense {
             url: client.url().clone(),

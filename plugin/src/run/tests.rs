@@ -1,3 +1,5 @@
+mod revoked;
+
 use std::path::Path;
 
 use gatepass_api::Token;
@@ -43,9 +45,13 @@ struct Home {
 
 impl Home {
     fn new(dir: &Path, interactive: bool) -> Self {
+        Self::at(dir, interactive, URL)
+    }
+
+    fn at(dir: &Path, interactive: bool, url: &str) -> Self {
         let paths = Paths::from_env(|_| Some(dir.to_path_buf())).unwrap();
         let target = Target {
-            issuer: Some(URL.into()),
+            issuer: Some(url.into()),
             ..Target::default()
         };
         let file = ConfigFile {
@@ -97,6 +103,7 @@ fn accepted(clock_offset_seconds: i64) -> Accepted {
         profiles: Default::default(),
         clock_offset_seconds,
         spent: Default::default(),
+        shown: Default::default(),
     }
 }
 

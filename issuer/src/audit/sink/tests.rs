@@ -1,7 +1,7 @@
 use std::sync::Mutex;
 
 use super::*;
-use crate::audit::Trail;
+use crate::audit::{Event, Trail};
 
 /// A sink that fails while told to, and tears a line in two then.
 #[derive(Clone, Default)]
@@ -25,8 +25,15 @@ impl Sink for Flaky {
 }
 
 async fn record(log: &AuditLog, id: &str) -> Result<Receipt, Unavailable> {
-    log.record(&Record::new(0, id, "", "c", &Trail::default(), None))
-        .await
+    log.record(&Record::of(
+        Event::CertificateIssued,
+        0,
+        id,
+        "",
+        "c",
+        &Trail::default(),
+    ))
+    .await
 }
 
 #[tokio::test]
@@ -79,7 +86,7 @@ async fn a_full_queue_refuses_at_once() {
     let trail = Trail::default();
     // One batch may be with the sink already.
     for _ in 0..QUEUE + BATCH {
-        log.note(&Record::new(0, "", "", "c", &trail, None));
+        log.note(&Record::of(Event::CertificateRefused, 0, "", "", "c", &trail));
     }
     assert_eq!(record(&log, "one more").await.unwrap_err(), Unavailable);
 }

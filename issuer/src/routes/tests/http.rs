@@ -26,7 +26,7 @@ async fn another_path_is_not_found() {
         "/v1/certificates/x",
         "/livez",
         "/readyz",
-        "/v1/logout",
+        "/v1/authorize",
         "/v1//cluster",
     ] {
         sent(Request::get(path).body(Body::empty()).unwrap())
@@ -40,6 +40,8 @@ async fn another_method_is_not_allowed() {
     for (method, path) in [
         (Method::GET, "/v1/certificates"),
         (Method::PUT, "/v1/certificates"),
+        (Method::GET, "/v1/logout"),
+        (Method::GET, "/v1/backchannel-logout"),
         (Method::POST, "/v1/cluster"),
     ] {
         let request = Request::builder()

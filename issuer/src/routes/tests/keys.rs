@@ -106,6 +106,27 @@ async fn a_new_key_is_fetched_when_a_token_names_it() {
 }
 
 #[tokio::test]
+async fn keys_are_fetched_for_logouts_too() {
+    let provider = Provider::start().await;
+    let mut ask = from(&provider);
+    ask.raw_body = Some(json!({"token": ask.token}).to_string());
+    let answer = trusting(&provider).ask_at("/v1/logout", &ask).await;
+    assert_eq!(answer.status, StatusCode::NO_CONTENT, "{}", answer.body);
+
+    let claims = json!({
+        "iss": provider.idp.issuer(), "aud": CLIENT, "sub": "subject-1", "iat": NOW, "jti": "j-1",
+        "events": {"http://schemas.openid.net/event/backchannel-logout": {}},
+    });
+    let request =
+        Request::post("/v1/backchannel-logout").header("Content-Type", "application/x-www-form-urlencoded");
+    let body = format!("logout_token={}", provider.idp.sign("ES256", &claims));
+    let answer = trusting(&provider)
+        .send(request.body(Body::from(body)).unwrap())
+        .await;
+    assert_eq!(answer.status(), StatusCode::OK);
+}
+
+#[tokio::test]
 async fn known_keys_serve_through_an_outage_and_unknown_ones_are_not_guessed_about() {
     let provider = Provider::start().await;
     let issuance = trusting(&provider);

@@ -1,0 +1,262 @@
+//! Revocations as a table, and as a stable document.
+
+use std::io::{self, Write};
+
+use gatepass_api::revocation::{Metadata, RevocationSpec, Target};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use time::OffsetDateTime;
+
+use super::when::parse_time;
+use crate::{
+    cli::Output,
+    escape::{self, Escaped},
+};
+
+/// A revocation as the API server has it. What a newer version may have written into it is no reason not to list it.
+#[derive(Debug, Deserialize)]
+pub(super) struct Item {
+    pub(super) metadata: Metadata,
+    #[serde(default)]
+    spec: Value,
+}
+
+impl Item {
+    /// What it does, if this version understands it.
+    pub(super) fn spec(&self) -> Option<RevocationSpec> {
+        serde_json::from_value(self.spec.clone()).ok()
+    }
+
+    /// Whose access it ends, if this version understands that.
+    pub(super) fn target(&self) -> Option<Target> {
+        serde_json::from_value(self.spec.get("target")?.clone()).ok()
+    }
+}
+
+/// One row; the document of `-o json`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Row {
+    name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    created_at: Option<String>,
+    target: Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    logged_in_before: Option<String>,
+    block_issuance: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_at: Option<String>,
+    /// By this machine's clock.
+    expired: bool,
+}
+
+impl Row {
+    fn new(item: &Item, now: OffsetDateTime) -> Self {
+        let text = |name: &str| item.spec.get(name).and_then(Value::as_str).map(str::to_owned);
+        let expires_at = text("expiresAt");
+        let end = expires_at.as_deref().and_then(|end| parse_time(end).ok());
+        let created_at = item.metadata.creation_timestamp.clone();
+        Self {
+            name: item.metadata.name.clone(),
+            target: item.spec.get("target").cloned().unwrap_or_default(),
+            logged_in_before: text("loggedInBefore").or_else(|| created_at.clone()),
+            created_at,
+            block_issuance: item
+                .spec
+                .get("blockIssuance")
+                .and_then(Value::as_bool)
+                .unwrap_or_default(),
+            reason: text("reason"),
+            expired: end.is_some_and(|end| end <= now),
+            expires_at,
+        }
+    }
+}
+
+/// A target in words.
+pub(super) fn target_words(target: &Target) -> String {
+    match target {
+        Target::User(text) => format!("user {}", Escaped(text)),
+        Target::Subject(subject) => {
+            format!(
+                "subject {} at {}",
+                Escaped(&subject.subject),
+                Escaped(&subject.issuer)
+            )
+        }
+        Target::Uid(text) => format!("UID {}", Escaped(text)),
+        Target::Group(text) => format!("group {}", Escaped(text)),
+        Target::Session(text) => format!("session {}", Escaped(text)),
+        Target::CredentialId(text) => format!("certificate {}", Escaped(text)),
+    }
+}
+
+/// Prints them.
+pub(super) fn print(
+    items: &[Item],
+    output: Output,
+    now: OffsetDateTime,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    let rows = || items.iter().map(|item| Row::new(item, now)).collect::<Vec<_>>();
+    match output {
+        Output::Json => writeln!(out, "{}", json(&rows())?),
+        Output::Yaml => write!(out, "{}", yaml(&rows())?),
+        Output::Text if items.is_empty() => writeln!(out, "There are no revocations."),
+        Output::Text => table(items, now, out),
+    }
+}
+
+/// JSON for terminals.
+pub(super) fn json(value: &impl Serialize) -> io::Result<String> {
+    Ok(escape::json(&serde_json::to_string_pretty(value)?))
+}
+
+/// YAML for terminals: JSON, which is YAML, where characters need JSON's escapes.
+pub(super) fn yaml(value: &impl Serialize) -> io::Result<String> {
+    let text = serde_saphyr::to_string(value).map_err(io::Error::other)?;
+    match escape::is_plain(&text.replace('\n', "")) {
+        true => Ok(format!("{}\n", text.trim_end_matches('\n'))),
+        false => Ok(format!("{}\n", json(value)?)),
+    }
+}
+
+fn table(items: &[Item], now: OffsetDateTime, out: &mut impl Write) -> io::Result<()> {
+    let head = [
+        "NAME",
+        "TARGET",
+        "LOGGED IN BEFORE",
+        "BLOCKS",
+        "EXPIRES",
+        "REASON",
+    ]
+    .map(String::from);
+    let mut lines = vec![head];
+    for item in items {
+        let (row, target) = (Row::new(item, now), item.target());
+        let expires = match (&row.expires_at, &target) {
+            (Some(end), _) if row.expired => format!("{} (expired)", Escaped(end)),
+            (Some(end), _) => Escaped(end).to_string(),
+            (None, Some(Target::Session(_))) => "with the session".into(),
+            (None, Some(_) | None) => "never".into(),
+        };
+        lines.push([
+            Escaped(&row.name).to_string(),
+            target.map_or_else(
+                || format!("? {}", Escaped(&row.target.to_string())),
+                |target| target_words(&target),
+            ),
+            Escaped(&row.logged_in_before.unwrap_or_default()).to_string(),
+            if row.block_issuance { "yes" } else { "no" }.into(),
+            expires,
+            Escaped(&row.reason.unwrap_or_default()).to_string(),
+        ]);
+    }
+    let mut widths = [0; 6];
+    for line in &lines {
+        for (width, cell) in widths.iter_mut().zip(line) {
+            *width = cell.chars().count().max(*width);
+        }
+    }
+    for line in &lines {
+        let cells = line
+            .iter()
+            .zip(widths)
+            .map(|(cell, width)| format!("{cell:width$}"));
+        writeln!(out, "{}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use time::macros::datetime;
+
+    use super::*;
+
+    const NOW: OffsetDateTime = datetime!(2026-11-22 00:00:00 UTC);
+
+    fn item(name: &str, spec: Value) -> Item {
+        let metadata = json!({"name": name, "creationTimestamp": "2026-11-21T00:00:00Z", "uid": "u"});
+        serde_json::from_value(json!({"metadata": metadata, "spec": spec})).unwrap()
+    }
+
+    fn printed(items: &[Item], output: Output) -> String {
+        let mut out = Vec::new();
+        print(items, output, NOW, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn the_table_shows_what_holds_and_marks_what_does_not() {
+        let id = format!("{0}-{0}", "a".repeat(26));
+        let items = [
+            item(
+                "a",
+                json!({"target": {"user": "alice"}, "expiresAt": "2026-11-23T00:00:00Z", "reason": "laptop"}),
+            ),
+            item(
+                "old",
+                json!({"target": {"group": "dev"}, "expiresAt": "2026-11-22T00:00:00Z", "blockIssuance": true}),
+            ),
+            item("s", json!({"target": {"session": id}})),
+            item(
+                "new",
+                json!({"target": {"planet": "mars"}, "loggedInBefore": "2026-11-20T00:00:00Z"}),
+            ),
+        ];
+        let table = printed(&items, Output::Text);
+        let lines: Vec<_> = table.lines().collect();
+        assert!(
+            lines[0].starts_with("NAME  TARGET") && lines[0].ends_with("REASON"),
+            "{table}"
+        );
+        assert!(
+            lines[1].contains("user alice") && lines[1].ends_with("2026-11-23T00:00:00Z            laptop"),
+            "{table}"
+        );
+        assert!(
+            lines[2].contains("group dev") && lines[2].contains("yes") && lines[2].ends_with("(expired)"),
+            "{table}"
+        );
+        assert!(lines[3].ends_with("with the session"), "{table}");
+        assert!(
+            lines[4].contains("mars") && lines[4].contains("2026-11-20T00:00:00Z"),
+            "{table}"
+        );
+        assert_eq!(printed(&[], Output::Text), "There are no revocations.\n");
+        assert_eq!(printed(&[], Output::Json), "[]\n");
+    }
+
+    #[test]
+    fn the_document_is_stable() {
+        let spec =
+            json!({"target": {"user": "alice"}, "expiresAt": "2026-11-22T00:00:00Z", "reason": "laptop"});
+        let document: Value = serde_json::from_str(&printed(&[item("a", spec)], Output::Json)).unwrap();
+        assert_eq!(
+            document,
+            json!([{
+                "name": "a", "createdAt": "2026-11-21T00:00:00Z", "target": {"user": "alice"},
+                "loggedInBefore": "2026-11-21T00:00:00Z", "blockIssuance": false, "reason": "laptop",
+                "expiresAt": "2026-11-22T00:00:00Z", "expired": true,
+            }])
+        );
+    }
+
+    #[test]
+    fn whatever_somebody_wrote_into_an_object_moves_no_cursor() {
+        let evil = "x\u{1b}[2J\u{9b}\u{202e}";
+        let spec =
+            json!({"target": {"user": evil}, "reason": evil, "expiresAt": evil, "loggedInBefore": evil});
+        let items = [item("a", spec), item("b", json!({"target": {evil: evil}}))];
+        for output in [Output::Text, Output::Json, Output::Yaml] {
+            let shown = printed(&items, output);
+            assert!(escape::is_plain(&shown.replace('\n', "")), "{shown:?}");
+        }
+        let document: Value = serde_json::from_str(&printed(&items, Output::Json)).unwrap();
+        assert_eq!(document[0]["reason"], evil);
+    }
+}
