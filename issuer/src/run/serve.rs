@@ -42,6 +42,13 @@ pub(super) async fn serve(path: PathBuf, clock: Clock) -> Result<(), RunError> {
             "no identity provider is configured: add one to authentication.jwt; until then nobody gets a certificate"
         );
     }
+    let open = config.detection.rules.open();
+    if config.webhooks.is_some() && !open.is_empty() {
+        tracing::warn!(
+            keys = open.join(", "),
+            "nothing says which names and groups certificates may have: unexpected ones are noticed only where they are reserved"
+        );
+    }
     let keys = Arc::new(KeySources::new(&config.issuer.idps)?);
     let listener = bind("listen.address", fixed.listen).await?;
     let health_listener = bind("listen.healthAddress", fixed.listen_health).await?;
@@ -60,13 +67,6 @@ pub(super) async fn serve(path: PathBuf, clock: Clock) -> Result<(), RunError> {
         %address, health = %health_address, webhooks = webhook_address.map(tracing::field::display), url = %config.issuer.cluster.url, cluster = %config.issuer.cluster.id,
         identity_providers = config.issuer.idps.len(), version = env!("CARGO_PKG_VERSION"), "listening"
     );
-    let open = config.detection.rules.open();
-    if config.webhooks.is_some() && !open.is_empty() {
-        tracing::warn!(
-            keys = open.join(", "),
-            "nothing says which names and groups certificates may have: unexpected ones are noticed only where they are reserved"
-        );
-    }
     let issuer = Arc::new(config.issuer);
     let names = config
         .webhooks
