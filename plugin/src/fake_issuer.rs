@@ -102,8 +102,10 @@ pub(crate) fn fake(answers: Vec<(u16, Value)>) -> Fake {
             let mut tls = ServerConnection::new(config.clone()).unwrap();
             let mut stream = Stream::new(&mut tls, &mut tcp);
             let _ = tell.send(read_request(&mut stream));
-            while status == SILENCE.0 {
-                thread::park();
+            if status == SILENCE.0 {
+                loop {
+                    thread::park();
+                }
             }
             let body = if status == 204 {
                 String::new()
