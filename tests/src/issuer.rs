@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::clock::Clock;
 use crate::cluster::Cluster;
@@ -132,6 +132,14 @@ impl Prepared {
         change(&mut config);
         // JSON is YAML.
         write_atomically(&self.config_file(), &format!("{config:#}"));
+    }
+
+    /// Keeps revocations as objects of `cluster`.
+    pub fn keep_revocations_in(&self, cluster: &Cluster) {
+        let kubeconfig = cluster.keep_revocations();
+        self.edit(|config| {
+            config["revocation"] = json!({"mode": "best-effort", "kubernetes": {"kubeconfig": kubeconfig}});
+        });
     }
 
     /// What an API server that asks this issuer is started with.

@@ -1,7 +1,8 @@
 //! Somebody who may write revocations, with a kubeconfig of their own.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use crate::idp::Provider;
 use crate::machine::{Machine, Run};
 use crate::world::World;
 
@@ -14,13 +15,14 @@ pub struct Operator {
 impl Operator {
     /// The administrator of the world's cluster.
     pub fn new(world: &World<'_>) -> Self {
-        Self::with(world, "operator", world.cluster.admin_kubeconfig())
+        let dir = world.dir.join("operator");
+        Self::with(&dir, &world.idp, world.cluster.admin_kubeconfig())
     }
 
-    /// Somebody else, by their kubeconfig.
-    pub fn with(world: &World<'_>, name: &str, kubeconfig: PathBuf) -> Self {
+    /// Somebody else in a directory of their own, by their kubeconfig.
+    pub fn with(dir: &Path, idp: &Provider, kubeconfig: PathBuf) -> Self {
         Self {
-            machine: Machine::without_desktop(&world.dir.join(name), name, &world.idp, None),
+            machine: Machine::without_desktop(dir, "operator", idp, None),
             kubeconfig,
         }
     }

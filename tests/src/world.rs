@@ -9,7 +9,6 @@ use crate::idp::Idp;
 use crate::issuer::{Issuer, Prepared};
 use crate::machine::{Browser, Context, Machine};
 use crate::parts::root;
-use serde_json::json;
 
 /// The directory of one test file, and the API server that its tests share: starting one costs three seconds, an identity
 /// provider and an issuer half a second.
@@ -126,13 +125,7 @@ impl<'a> World<'a> {
             cluster,
             seconds,
             |_| {},
-            |prepared, cluster| {
-                let kubeconfig = cluster.keep_revocations();
-                prepared.edit(|config| {
-                    config["revocation"] =
-                        json!({"mode": "best-effort", "kubernetes": {"kubeconfig": kubeconfig}});
-                });
-            },
+            Prepared::keep_revocations_in,
         )
     }
 

@@ -10,7 +10,6 @@ use e2e::exchange::Login;
 use e2e::front::Line;
 use e2e::holder::Holder;
 use e2e::issuer::Replica;
-use e2e::machine::Machine;
 use e2e::operator::Operator;
 use e2e::parts::{Part, present};
 use e2e::process::{until, write_atomically};
@@ -400,7 +399,7 @@ fn a_new_login_helps_unless_it_is_blocked_and_unrevoke_heals() {
 
     // Its renewal: refused, with what helps and when; nothing that was there is served again, and no browser opens now.
     let browsers = alice.browsed().len();
-    forget_credential(&alice);
+    alice.forget_credential();
     let renewal = alice.get_credential(&world.issuer);
     assert!(
         !renewal.ok && renewal.stderr.contains("revoked"),
@@ -424,7 +423,7 @@ fn a_new_login_helps_unless_it_is_blocked_and_unrevoke_heals() {
         .run(&["revoke", "--user", "alice", "--block", "--reason", "left"])
         .expect_ok();
     Holder::of(&alice, &world.issuer, world.cluster).until(403, Instant::now());
-    forget_credential(&alice);
+    alice.forget_credential();
     clock.set(115);
     let blocked = alice.get_credential(&world.issuer);
     assert!(
@@ -441,13 +440,6 @@ fn a_new_login_helps_unless_it_is_blocked_and_unrevoke_heals() {
         alice.get_credential(&world.issuer).ok.then_some(())
     });
     alice.kubectl(&["get", "pods"]).expect_ok();
-}
-
-/// What the kernel keeps of the credential ends.
-fn forget_credential(person: &Machine) {
-    for (id, _) in person.kernel_keys() {
-        person.run(person.command("keyctl").args(["unlink", &id, "@u"]));
-    }
 }
 
 #[test]
