@@ -25,6 +25,8 @@ pub struct Cluster {
     client_cas: Mutex<String>,
     /// Signs the administrator's certificate, and whatever the cluster's own authority would.
     authority: Authority,
+    /// The administrator's certificate.
+    pub administrator: Identity,
     etcd_url: String,
     // Dropped in this order: the API server first, so that it does not complain about a lost etcd.
     apiserver: Leashed,
@@ -134,6 +136,7 @@ impl Cluster {
             ca,
             client_cas: Mutex::new(client_cas),
             authority: admin_ca,
+            administrator: admin,
             etcd_url,
             apiserver,
             etcd,
