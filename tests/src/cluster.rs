@@ -110,6 +110,7 @@ impl Cluster {
                     format!("--authorization-config={}", at("authorization.yaml")),
                     format!("--audit-policy-file={}", at("audit-policy.yaml")),
                     format!("--audit-webhook-config-file={}", at("audit.kubeconfig")),
+                    format!("--audit-log-path={}", dir.join("audit.jsonl").display()),
                     // Thirty seconds by default; tests would wait for them.
                     "--audit-webhook-batch-max-wait=1s".into(),
                 ])
@@ -151,6 +152,15 @@ impl Cluster {
     /// Sends its etcd a signal: an API server goes on without it as far as it gets.
     pub fn signal_etcd(&self, signal: &str) {
         self.etcd.as_ref().expect("it has its own").signal(signal);
+    }
+
+    /// The audit events that the API server has written to its own log so far.
+    pub fn audit_events(&self) -> Vec<Value> {
+        let text = std::fs::read_to_string(self.dir.join("audit.jsonl")).unwrap_or_default();
+        // The last line may still be in the making.
+        text.lines()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect()
     }
 
     /// What the API server has logged so far.

@@ -475,3 +475,82 @@ fn who_logs_out_ends_the_thiefs_copies_too() {
     // A login is another session.
     alice.kubectl(&["get", "pods"]).expect_ok();
 }
+
+#[test]
+fn a_credential_id_is_the_same_text_from_openssl_status_the_audit_event_and_the_revocation() {
+    if !present(PARTS) {
+        return;
+    }
+    let cluster = OnceLock::<Cluster>::new();
+    let world = World::in_cluster(&SITE, "compare", &cluster);
+    world.cluster.let_group_list_pods("dev");
+    let alice = world.machine("alice");
+    alice.kubectl(&["get", "pods"]).expect_ok();
+    let holder = Holder::of(&alice, &world.issuer, world.cluster);
+    let by_openssl = holder.facts().credential_id;
+
+    let status = alice.gatepass(&["status", "-o", "json"]).expect_ok().json();
+    assert!(
+        status.to_string().contains(&format!("\"{by_openssl}\"")),
+        "{status}"
+    );
+
+    let seen = until("the audit event is written", Duration::from_secs(20), || {
+        let mut events = world.cluster.audit_events().into_iter();
+        events.find(|event| event["user"]["username"] == "alice" && event["objectRef"]["resource"] == "pods")
+    });
+    let extra = &seen["user"]["extra"]["authentication.kubernetes.io/credential-id"];
+    assert_eq!(extra, &json!([by_openssl]));
+
+    holder.identity.write(&world.dir, "found");
+    let file = world.dir.join("found.crt").display().to_string();
+    let operator = Operator::new(&world);
+    operator
+        .run(&["revoke", "--certificate", &file, "--reason", "found in a paste"])
+        .expect_ok();
+    let path = "jsonpath={.items[*].spec.target.credentialId}";
+    let target = world.cluster.administer(&["get", "revocations", "-o", path]);
+    assert_eq!(target.trim(), by_openssl);
+    let listed = operator.run(&["revocations"]).expect_ok();
+    assert!(listed.stdout.contains(&by_openssl), "{}", listed.stdout);
+    holder.until(403, Instant::now());
+}
+
+#[test]
+fn only_who_may_write_revocations_revokes() {
+    if !present(PARTS) {
+        return;
+    }
+    let cluster = OnceLock::<Cluster>::new();
+    let world = World::in_cluster(&SITE, "rbac", &cluster);
+    world.cluster.let_group_list_pods("dev");
+    let alice = Holder::of(&world.machine("alice"), &world.issuer, world.cluster);
+    let kubeconfig = world.cluster.kubeconfig_for(&alice.identity);
+    let person = Operator::with(&world.dir.join("person"), &world.idp, kubeconfig);
+    for args in [
+        &["revoke", "--user", "bob"][..],
+        &["unrevoke", "some-name"],
+        &["revocations"],
+    ] {
+        let refused = person.run(args);
+        assert!(
+            !refused.ok && refused.stderr.contains("forbidden"),
+            "{args:?}: {}",
+            refused.stderr
+        );
+    }
+    let none = world.cluster.administer(&["get", "revocations", "-o", "name"]);
+    assert_eq!(none, "");
+    // A name that nobody may lock out, by those who may write.
+    let operator = Operator::new(&world);
+    for target in [
+        &["--user", "system:kube-scheduler"][..],
+        &["--group", "gatepass:break-glass"],
+        &["--group", "system:authenticated"],
+        &["--credential-id", "X509SHA256=abc"],
+        &["--user", ""],
+    ] {
+        let refused = operator.run(&[&["revoke"], target].concat());
+        assert!(!refused.ok, "{target:?}");
+    }
+}
