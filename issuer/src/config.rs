@@ -182,7 +182,7 @@ impl Config {
             let problems = Problems::default();
             let store = Section::root(root, &problems)
                 .and_then(|mut root| root.section("revocation"))
-                .and_then(|mut section| store(&mut section, &files));
+                .and_then(|mut section| revocation::store(&mut section, &files));
             store.ok_or_else(|| problems.into_inner())
         };
         read().map_err(|problems| ConfigError::new(path, problems))

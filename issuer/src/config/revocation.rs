@@ -28,7 +28,7 @@ pub(super) fn read(mut section: Section<'_>, files: &Files) -> Option<(StoreConf
     Some((store?, mode?))
 }
 
-fn store(section: &mut Section<'_>, files: &Files) -> Option<StoreConfig> {
+pub(super) fn store(section: &mut Section<'_>, files: &Files) -> Option<StoreConfig> {
     const PATH: &str = "a path, unless there is `kubernetes`";
     if !section.has("kubernetes") {
         section.knows("kubernetes");
