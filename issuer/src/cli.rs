@@ -5,7 +5,7 @@ mod revocation;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 pub use revocation::{By, Output, Place, Revocations, Revoke, Unrevoke};
@@ -76,6 +76,15 @@ pub struct Configured {
     pub log: tracing::Level,
 }
 
+/// Where revocations are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum StoreKind {
+    /// Files in a directory.
+    Directory,
+    /// Objects of the cluster that the issuer runs in.
+    Kubernetes,
+}
+
 /// Options of `init`.
 #[derive(Debug, Args)]
 pub struct Init {
@@ -97,6 +106,10 @@ pub struct Init {
     /// The URL that people will type; by default https://localhost with the port of `--listen`.
     #[arg(long, value_name = "URL")]
     pub url: Option<String>,
+    /// Where revocations are kept: files in a directory that replicas share, or objects of the cluster, which needs what
+    /// `deploy/base` has for them.
+    #[arg(long, value_name = "STORE", value_enum, default_value_t = StoreKind::Directory)]
+    pub store: StoreKind,
     /// The identity provider's issuer URL, exactly as in its tokens' `iss`.
     #[arg(long, value_name = "URL", requires = "client_id", requires = "username_claim")]
     pub idp: Option<String>,

@@ -31,7 +31,7 @@ pub enum Store {
     /// Files in a directory.
     Directory(Directory),
     /// Objects of the cluster.
-    Kubernetes(Kubernetes),
+    Kubernetes(Box<Kubernetes>),
 }
 
 impl Store {
@@ -39,7 +39,9 @@ impl Store {
     pub fn new(config: &StoreConfig) -> Self {
         match config {
             StoreConfig::Directory(path) => Self::Directory(Directory::new(path.clone())),
-            StoreConfig::Kubernetes { kubeconfig } => Self::Kubernetes(Kubernetes::new(kubeconfig.clone())),
+            StoreConfig::Kubernetes { kubeconfig } => {
+                Self::Kubernetes(Box::new(Kubernetes::new(kubeconfig.clone())))
+            }
         }
     }
 
