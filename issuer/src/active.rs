@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
+use crate::detection::Detection;
 use crate::issue::Issuer;
 use crate::key_source::KeySources;
 
@@ -16,6 +17,8 @@ pub struct Active {
     pub keys: Arc<KeySources>,
     /// Common names of the API servers that may use the webhooks.
     pub webhook_clients: Arc<[String]>,
+    /// What is expected of users with certificates.
+    pub detection: Arc<Detection>,
 }
 
 /// The active one, which a request takes once and keeps to its end.

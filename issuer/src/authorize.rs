@@ -11,9 +11,9 @@ use crate::revocation::{Holder, Login, View};
 /// The group of certificates that a quorum signed when all else was down.
 pub const BREAK_GLASS_GROUP: &str = "gatepass:break-glass";
 /// What the API server adds to every authenticated user.
-const AUTHENTICATED: &str = "system:authenticated";
+pub(crate) const AUTHENTICATED: &str = "system:authenticated";
 /// Tolerated difference between this clock and the API server's.
-const LEEWAY: i64 = 30;
+pub(crate) const LEEWAY: i64 = 30;
 
 /// Who asks, as the API server has authenticated them.
 #[derive(Clone, Copy, Debug)]

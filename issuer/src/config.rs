@@ -1,6 +1,7 @@
 //! The configuration file: text → everything the issuer needs, or all that is wrong with it at once.
 
 mod authentication;
+mod detection;
 mod files;
 mod section;
 mod webhooks;
@@ -15,6 +16,7 @@ use tokio_rustls::rustls::ServerConfig;
 use zeroize::Zeroizing;
 
 use crate::ca::CertificateAuthority;
+use crate::detection::Detection;
 use crate::issue::{Cluster, Issuer, Lifetimes};
 use crate::marker::MarkerKeys;
 use crate::revocation::Mode;
@@ -50,6 +52,8 @@ pub struct Config {
     pub serving: Validity,
     /// What API servers ask, and which of them may.
     pub webhooks: Option<Webhooks>,
+    /// What is expected of users with certificates, and who is told of others.
+    pub detection: Detection,
     /// What a running issuer keeps until it is restarted.
     pub fixed: Fixed,
 }
@@ -236,10 +240,11 @@ fn read(root: serde_json::Value, files: &Files, now: i64, problems: &Problems) -
             .and_then(|(_, _, tls)| Some(tls.as_ref()?.1.clone()));
         webhooks::read(section, files, ca.as_ref(), served, now)
     });
-    let audit = root.section("audit").and_then(|section| audit(section, files));
+    let audit = root.section("audit").map(|section| audit(section, files));
     let (limits, body_deadline) = limits(root.optional_section("limits"));
     root.finish();
     let (listen, listen_health, tls) = listen?;
+    let (audit, detection) = audit?;
     let (tls, (_, _, serving)) = tls?;
     let (store, mode) = revocation?;
     // A section that is there and wrong is no absent one.
@@ -268,6 +273,7 @@ fn read(root: serde_json::Value, files: &Files, now: i64, problems: &Problems) -
             body_deadline: body_deadline?,
         },
         webhooks,
+        detection: detection?,
     })
 }
 
@@ -441,15 +447,17 @@ fn lifetimes(root: &mut Section<'_>) -> Option<Lifetimes> {
     })
 }
 
-fn audit(mut section: Section<'_>, files: &Files) -> Option<AuditTarget> {
+fn audit(mut section: Section<'_>, files: &Files) -> (Option<AuditTarget>, Option<Detection>) {
     let target = section.text_where("file", "\"-\" (standard output) or a path", |path| {
         !path.is_empty()
     });
+    let detection = detection::read(&mut section, files);
     section.finish();
-    Some(match target?.as_str() {
+    let target = target.map(|target| match target.as_str() {
         "-" => AuditTarget::Stdout,
         path => AuditTarget::File(files.resolve(path)),
-    })
+    });
+    (target, detection)
 }
 
 fn limits(section: Option<Section<'_>>) -> (Option<Limits>, Option<Duration>) {

@@ -19,6 +19,8 @@
 //!     ├ revocation     who is locked out, and the stores that say so
 //!     ├ key_source     the providers' published keys, over HTTPS
 //!     └ audit          no record, no certificate
+//! detection  audit events → findings                      (authorize, revocation)
+//! metrics    what Prometheus is told
 //! config     the file → all of the above, or all that is wrong with it
 //! reload     looks at the file and all it names again, and replaces what is `active`
 //! init       writes a configuration and keys to begin with
@@ -35,6 +37,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod csr;
+pub mod detection;
 pub mod error;
 mod escape;
 pub mod id_token;
@@ -48,6 +51,7 @@ pub mod logout;
 pub mod logout_token;
 pub mod mapping;
 pub mod marker;
+pub mod metrics;
 pub mod proof;
 pub mod reload;
 pub mod request;

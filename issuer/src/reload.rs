@@ -153,6 +153,7 @@ impl Reloader {
             issuer: Arc::new(config.issuer),
             keys: Arc::new(keys),
             webhook_clients: names.unwrap_or_default(),
+            detection: Arc::new(config.detection),
         };
         let identity_providers = active.issuer.idps.len();
         self.running.current.store(Arc::new(active));

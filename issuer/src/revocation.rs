@@ -7,6 +7,7 @@
 pub mod command;
 pub mod directory;
 pub mod kubernetes;
+pub mod staleness;
 pub mod store;
 pub mod sweep;
 mod view;
@@ -189,6 +190,16 @@ impl Revocations {
     /// Notes how many those are.
     pub fn set_problems(&self, problems: usize) {
         self.problems.store(problems, Ordering::Relaxed);
+    }
+
+    /// Whether a certificate is revoked by its credential ID, as far as is known: for whoever looks back at what was done
+    /// already, a view that is old is better than none.
+    pub fn is_known_bad(&self, credential_id: &str, now: i64) -> bool {
+        self.view
+            .read()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
+            .denies_credential(credential_id, now)
+            .is_some()
     }
 
     /// Changes what is known.

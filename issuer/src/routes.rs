@@ -1,6 +1,7 @@
 //! HTTP: paths, media types, limits and problem documents. What is decided is decided in [`crate::issue`],
 //! [`crate::logout`] and [`crate::authorize`].
 
+mod audit;
 mod authorize;
 mod backchannel;
 mod body;
@@ -22,6 +23,8 @@ use gatepass_api::{Code, path};
 
 use crate::active::Current;
 use crate::audit::AuditLog;
+use crate::detection::Outlet;
+use crate::metrics::Metrics;
 use crate::revocation::Revocations;
 use crate::revocation::store::Store;
 
@@ -42,6 +45,10 @@ pub struct App {
     pub store: Arc<Store>,
     /// Where records go.
     pub audit: AuditLog,
+    /// Where findings go.
+    pub outlet: Outlet,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
     /// The clock.
     pub clock: Clock,
     /// The source of randomness.
@@ -87,6 +94,10 @@ pub fn router(app: App) -> Router {
 pub fn webhooks_router(app: App) -> Router {
     Router::new()
         .route(path::AUTHORIZE, post(authorize::authorize))
+        .route(
+            path::AUDIT,
+            post(audit::audit).layer(axum::Extension(audit::Turns::default())),
+        )
         .fallback(problem::not_found_for_api_servers)
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(axum::middleware::from_fn_with_state(

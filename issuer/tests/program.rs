@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -190,15 +190,25 @@ fn it_serves_until_it_is_told_to_end() {
                 .unwrap()
                 .contains("no identity provider is configured")
         );
+        assert_eq!(
+            logged()["keys"],
+            "audit.expected.usernames, audit.expected.groups"
+        );
         let listening = logged();
         assert_eq!(listening["message"], "listening");
         let health = listening["health"].as_str().unwrap();
         assert!(get(health, "/livez").ends_with("ok\n"));
-        let ready = get(health, "/readyz");
-        assert!(
-            ready.starts_with("HTTP/1.1 200") && ready.contains("\"ready\":true"),
-            "{ready}"
-        );
+        // As soon as the revocations were read.
+        let begun = Instant::now();
+        let ready = loop {
+            let ready = get(health, "/readyz");
+            if ready.starts_with("HTTP/1.1 200") {
+                break ready;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(20), "{ready}");
+        };
+        assert!(ready.contains("\"ready\":true"), "{ready}");
+        assert!(get(health, "/metrics").contains("\ngatepass_revocations 0\n"));
         assert!(
             get(health, "/v1/cluster").starts_with("HTTP/1.1 404"),
             "health has a listener of its own"

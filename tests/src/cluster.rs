@@ -25,10 +25,12 @@ pub struct Cluster {
     client_cas: Mutex<String>,
     /// Signs the administrator's certificate, and whatever the cluster's own authority would.
     authority: Authority,
+    /// The administrator's certificate.
+    pub administrator: Identity,
     etcd_url: String,
     // Dropped in this order: the API server first, so that it does not complain about a lost etcd.
     apiserver: Leashed,
-    _etcd: Option<Leashed>,
+    etcd: Option<Leashed>,
 }
 
 impl Cluster {
@@ -134,15 +136,21 @@ impl Cluster {
             ca,
             client_cas: Mutex::new(client_cas),
             authority: admin_ca,
+            administrator: admin,
             etcd_url,
             apiserver,
-            _etcd: etcd,
+            etcd,
         }
     }
 
     /// Sends the API server a signal: `STOP` makes it silent until `CONT`.
     pub fn signal(&self, signal: &str) {
         self.apiserver.signal(signal);
+    }
+
+    /// Sends its etcd a signal: an API server goes on without it as far as it gets.
+    pub fn signal_etcd(&self, signal: &str) {
+        self.etcd.as_ref().expect("it has its own").signal(signal);
     }
 
     /// What the API server has logged so far.

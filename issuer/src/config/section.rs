@@ -143,6 +143,31 @@ impl<'a> Section<'a> {
         self.members.contains_key(key)
     }
 
+    /// Knows a key that is absent.
+    pub(super) fn know(&mut self, key: &'static str) {
+        self.known.insert(key);
+    }
+
+    /// A text that is not repeated if it is wrong.
+    pub(super) fn secret_where(
+        &mut self,
+        key: &'static str,
+        allowed: &str,
+        is_allowed: impl Fn(&str) -> bool,
+    ) -> Option<String> {
+        match self.take(key) {
+            None => {
+                self.missing(key, allowed);
+                None
+            }
+            Some(Value::String(text)) if is_allowed(&text) => Some(text),
+            Some(_) => {
+                self.problem(key, &format!("must be {allowed}"));
+                None
+            }
+        }
+    }
+
     pub(super) fn text_where(
         &mut self,
         key: &'static str,

@@ -215,7 +215,7 @@ fn every_wrong_value_is_named_with_its_key_and_what_is_allowed() {
                 problems,
                 [
                     "audit.file: is missing: must be \"-\" (standard output) or a path",
-                    "audit.path: unknown key: allowed here are file"
+                    "audit.path: unknown key: allowed here are allowed, expected, file, findings"
                 ]
             );
         } else {
@@ -532,6 +532,91 @@ fn without_webhooks_it_loads_and_without_a_store_it_does_not() {
     );
     assert_eq!(
         fixture.problem("  directory: revocations", "  #"),
-        "revocation.directory: is missing: must be a path"
+        "revocation.directory: is missing: must be a path, or there must be `kubernetes`"
     );
+}
+
+#[test]
+fn what_is_expected_of_certificates_is_read_and_each_problem_is_named() {
+    drop(tokio_rustls::rustls::crypto::aws_lc_rs::default_provider().install_default());
+    let fixture = Fixture::new();
+    let after = |more: &str| format!("{}{more}", fixture.yaml);
+    let problems = |more: &str| fixture.parse(&after(more)).unwrap_err();
+    let open = ["audit.expected.usernames", "audit.expected.groups"];
+    assert_eq!(fixture.parse(&fixture.yaml).unwrap().detection.rules.open(), open);
+
+    // What init suggests, without the `#`.
+    let suggested = fixture
+        .yaml
+        .replace("  # expected:", "  expected:")
+        .replace("  #   usernames:", "    usernames:")
+        .replace("  #   groups:", "    groups:")
+        .replace("  # findings:", "  findings:")
+        .replace("  #   webhook:", "    webhook:");
+    let detection = fixture.parse(&suggested).unwrap().detection;
+    assert_eq!(detection.rules.open(), [""; 0]);
+    assert!(suggested.contains(r#"usernames: ["idp:.*"]"#));
+    let shown = format!("{:?}", detection.webhook.unwrap());
+    assert!(
+        shown.contains("alerts.example.com") && !shown.contains("/gatepass"),
+        "{shown}"
+    );
+
+    let found = problems("  expected: {usernames: [\"(\"], groups: [sre, \"a)|(b\"], names: []}\n");
+    assert_eq!(found.len(), 3, "{found:?}");
+    assert!(
+        found[0].starts_with("audit.expected.usernames: \"(\": "),
+        "{found:?}"
+    );
+    assert!(
+        found[1].starts_with("audit.expected.groups: \"a)|(b\": "),
+        "{found:?}"
+    );
+    assert_eq!(
+        found[2],
+        "audit.expected.names: unknown key: allowed here are groups, usernames"
+    );
+
+    fixture
+        .parse(&after(
+            "  allowed:\n  - {username: kube-admin}\n  - {username: x.*, groups: [\"system:masters\"]}\n",
+        ))
+        .unwrap();
+    let found = problems("  allowed:\n  - {groups: [\"[\"]}\n");
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(
+        found[0].starts_with("audit.allowed[0].username: is missing"),
+        "{found:?}"
+    );
+    assert!(
+        found[1].starts_with("audit.allowed[0].groups: \"[\": "),
+        "{found:?}"
+    );
+
+    for url in [
+        "http://127.0.0.1/secret",
+        "https://me:secret@h/",
+        "https://me@h/secret",
+        "https://h/#secret",
+        "secret",
+    ] {
+        let found = problems(&format!("  findings: {{webhook: {{url: \"{url}\"}}}}\n"));
+        assert_eq!(
+            found,
+            ["audit.findings.webhook.url: must be an https URL without user, password and fragment"]
+        );
+    }
+    let found = problems("  findings: {webhook: {url: \"https://h\", certificateAuthority: marker.key}}\n");
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(
+        found[0].starts_with("audit.findings.webhook.certificateAuthority: "),
+        "{found:?}"
+    );
+    let found = problems("  findings: {}\n");
+    assert_eq!(found, ["audit.findings.webhook: is missing: must be a mapping"]);
+    fixture
+        .parse(&after(
+            "  findings: {webhook: {url: \"https://h\", certificateAuthority: serving-ca.crt}}\n",
+        ))
+        .unwrap();
 }

@@ -59,7 +59,30 @@ webhooks:
         _ => file.push_str(EXAMPLE_PROVIDER),
     }
     file.push_str(REST);
+    file.push_str(&expected(options));
     file
+}
+
+/// What the mapping makes of names, as a suggestion: it may be changed later, and nobody would think of this.
+fn expected(options: &Init) -> String {
+    let beginning = |prefix: &str| quoted(&format!("{}.*", regex_lite::escape(prefix)));
+    let groups = if options.groups_prefix.is_empty() {
+        r#""sre", "dev-.*""#.to_owned()
+    } else {
+        beginning(&options.groups_prefix)
+    };
+    format!(
+        r#"  # Whose certificates API servers may see (their audit events come to /v1/audit): regular expressions for whole names.
+  # Any other is reported. Say what your mapping gives, and take away the `#`.
+  # expected:
+  #   usernames: [{}]
+  #   groups: [{groups}]
+  # Who is told of findings, besides the log.
+  # findings:
+  #   webhook: {{url: "https://alerts.example.com/gatepass"}}
+"#,
+        beginning(&options.username_prefix),
+    )
 }
 
 fn provider(file: &mut String, options: &Init, idp: &str, client: &str, username: &str, ca: Option<&str>) {

@@ -122,7 +122,7 @@ impl Fetcher {
 }
 
 /// reqwest's own message ends before the reason ("error sending request").
-fn with_causes(error: &dyn std::error::Error) -> String {
+pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

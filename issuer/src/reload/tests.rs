@@ -56,6 +56,7 @@ impl Fixture {
                 issuer: Arc::new(config.issuer),
                 keys,
                 webhook_clients: [].into(),
+                detection: Arc::new(config.detection),
             })),
             tls: Arc::new(ArcSwap::new(config.tls)),
             status: Arc::new(ArcSwap::from_pointee(ConfigurationStatus {

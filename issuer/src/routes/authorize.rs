@@ -14,12 +14,12 @@ use serde::{Deserialize, Serialize};
 
 use super::{App, ClientName, RequestId, body, refuse};
 use crate::authorize::{Asker, Verdict, Why, judge};
+use crate::detection::CREDENTIAL_ID;
 use crate::escape::visible;
+use crate::metrics::Decision;
 
 const API_VERSION: &str = "authorization.k8s.io/v1";
 const KIND: &str = "SubjectAccessReview";
-/// The key under which the API server says which credential it has seen.
-const CREDENTIAL_ID: &str = "authentication.kubernetes.io/credential-id";
 /// Above all that an API server can be made to send: selectors of a request's URL (1 MiB of header) come back in the review,
 /// each byte of them escaped. A smaller limit would be a way out: who is refused an answer here is judged by
 /// `failurePolicy`, and may choose the length of their own URL.
@@ -109,9 +109,15 @@ pub(super) async fn authorize(
     let now = (app.clock)();
     let body = match body::read(&parts.headers, body, expected).await {
         Ok(body) => body,
-        Err(error) => return refuse(&id, error.code(), &error.to_string(), now).into_response(),
+        Err(error) => {
+            app.metrics.decided(Decision::Error);
+            return refuse(&id, error.code(), &error.to_string(), now).into_response();
+        }
     };
-    let malformed = |detail| refuse(&id, Code::MalformedRequest, detail, now).into_response();
+    let malformed = |detail| {
+        app.metrics.decided(Decision::Error);
+        refuse(&id, Code::MalformedRequest, detail, now).into_response()
+    };
     let Ok(review) = serde_json::from_slice::<Review<'_>>(&body) else {
         return malformed("the body is not a SubjectAccessReview");
     };
@@ -140,9 +146,14 @@ pub(super) async fn authorize(
         Ok(verdict) => verdict,
         Err(stale) => {
             tracing::error!(request_id = %id.0, %stale, "not answered: failurePolicy decides");
+            app.metrics.decided(Decision::Error);
             return refuse(&id, Code::RevocationViewStale, &stale.to_string(), now).into_response();
         }
     };
+    app.metrics.decided(match &verdict {
+        Verdict::Deny(_) => Decision::Deny,
+        Verdict::NoOpinion => Decision::NoOpinion,
+    });
     if let Verdict::Deny(why) = &verdict {
         tracing::info!(
             request_id = %id.0, user = %visible(&spec.user, SHOWN),

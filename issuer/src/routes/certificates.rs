@@ -19,15 +19,23 @@ pub(super) async fn issue(
 ) -> Response {
     let call = match Call::read(&app, id, request).await {
         Ok(call) => call,
-        Err(problem) => return problem.into_response(),
+        Err(problem) => {
+            app.metrics.refused(problem.code());
+            return problem.into_response();
+        }
     };
     let mut trail = Trail::default();
     let (now, outcome) = answer(&app, &call, &mut trail).await;
     match outcome {
-        Ok(answer) => (StatusCode::CREATED, Json(answer)).into_response(),
-        Err(refusal) => call
-            .refuse(&app, Event::CertificateRefused, &trail, &refusal, now)
-            .into_response(),
+        Ok(answer) => {
+            app.metrics.issued();
+            (StatusCode::CREATED, Json(answer)).into_response()
+        }
+        Err(refusal) => {
+            app.metrics.refused(&refusal.code());
+            call.refuse(&app, Event::CertificateRefused, &trail, &refusal, now)
+                .into_response()
+        }
     }
 }
 

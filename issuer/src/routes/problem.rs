@@ -39,6 +39,10 @@ impl Problem {
         })
     }
 
+    pub(super) fn code(&self) -> &Code {
+        &self.0.code
+    }
+
     pub(super) fn refusal(refusal: &Refusal, id: &RequestId, now: i64) -> Self {
         let mut problem = Self::new(refusal.code(), refusal.to_string(), id, now);
         problem.0.login_after = refusal.login_after().map(rfc3339);

@@ -1,6 +1,7 @@
 //! The exchange through the real router: one test per rejection, each with the exact status and code.
 
 mod accepted;
+mod audit;
 mod authorize;
 mod backchannel;
 mod binding;
@@ -38,7 +39,7 @@ use crate::id_token::KeySet;
 use crate::key_source::KeySources;
 use crate::revocation::directory::Directory;
 
-pub(super) const NOW: i64 = 1_790_000_000;
+pub(in crate::routes) const NOW: i64 = 1_790_000_000;
 pub(super) const ISSUER: &str = "https://idp.test";
 pub(super) const OTHER_ISSUER: &str = "https://other-idp.test";
 pub(super) const URL: &str = "https://gatepass.test:8443";
@@ -77,8 +78,8 @@ impl Memory {
 }
 
 /// An issuer as `init` configures it, with the changes a test makes to `issuer.yaml`.
-pub(super) struct Issuance {
-    pub(super) app: App,
+pub(in crate::routes) struct Issuance {
+    pub(in crate::routes) app: App,
     pub(super) memory: Memory,
     pub(super) clock: Arc<AtomicI64>,
     pub(super) ca_pem: String,
@@ -87,7 +88,7 @@ pub(super) struct Issuance {
 }
 
 impl Issuance {
-    pub(super) fn new() -> Self {
+    pub(in crate::routes) fn new() -> Self {
         Self::configured(|yaml| yaml)
     }
 
@@ -133,13 +134,24 @@ impl Issuance {
             issuer: Arc::new(config.issuer),
             keys: Arc::new(keys),
             webhook_clients: ["kube-apiserver".to_owned()].into(),
+            detection: Arc::new(config.detection),
         };
         let revocations = Arc::new(Revocations::new(config.fixed.mode));
         revocations.in_contact(NOW);
         let clock = Arc::new(AtomicI64::new(NOW));
         let now = Arc::clone(&clock);
+        let current = Arc::new(ArcSwap::from_pointee(active));
+        let metrics = Arc::<Metrics>::default();
+        let pace = crate::detection::Pace {
+            first: Duration::from_millis(1),
+            most: Duration::from_millis(20),
+            give_up: Duration::from_secs(10),
+        };
+        let (outlet, _sending) = Outlet::start(Arc::clone(&current), Arc::clone(&metrics), pace);
         let app = App {
-            current: Arc::new(ArcSwap::from_pointee(active)),
+            current,
+            outlet,
+            metrics,
             revocations,
             store: Arc::new(Store::new(&config.fixed.store)),
             audit: AuditLog::start(memory.clone()).unwrap().0,

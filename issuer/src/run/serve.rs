@@ -17,11 +17,12 @@ use super::{RunError, failed};
 use crate::active::Active;
 use crate::audit::AuditLog;
 use crate::config::{AuditTarget, Config};
+use crate::detection::{Outlet, Pace};
 use crate::key_source::KeySources;
+use crate::metrics::Metrics;
 use crate::reload::{Reloader, Running};
-use crate::revocation::Revocations;
 use crate::revocation::store::Store;
-use crate::revocation::sweep;
+use crate::revocation::{Revocations, staleness, sweep};
 use crate::routes::{self, App, Clock, ConfigurationStatus, Health};
 use crate::server::{self, Limits, Readiness};
 
@@ -39,6 +40,13 @@ pub(super) async fn serve(path: PathBuf, clock: Clock) -> Result<(), RunError> {
     if config.issuer.idps.is_empty() {
         tracing::warn!(
             "no identity provider is configured: add one to authentication.jwt; until then nobody gets a certificate"
+        );
+    }
+    let open = config.detection.rules.open();
+    if config.webhooks.is_some() && !open.is_empty() {
+        tracing::warn!(
+            keys = open.join(", "),
+            "nothing says which names and groups certificates may have: unexpected ones are noticed only where they are reserved"
         );
     }
     let keys = Arc::new(KeySources::new(&config.issuer.idps)?);
@@ -68,6 +76,7 @@ pub(super) async fn serve(path: PathBuf, clock: Clock) -> Result<(), RunError> {
         issuer,
         keys,
         webhook_clients: names.unwrap_or_default(),
+        detection: Arc::new(config.detection),
     }));
     let tls = Arc::new(ArcSwap::new(config.tls));
     let mut serving = vec![config.serving];
@@ -89,6 +98,8 @@ pub(super) async fn serve(path: PathBuf, clock: Clock) -> Result<(), RunError> {
         problems: 0,
         needs_restart: Vec::new(),
     }));
+    let metrics = Arc::<Metrics>::default();
+    let telling = tokio::spawn(staleness::tell(Arc::clone(&revocations), Arc::clone(&clock)));
     let readiness = Readiness::default();
     let reloader = Reloader::new(Running {
         path,
@@ -111,6 +122,10 @@ pub(super) async fn serve(path: PathBuf, clock: Clock) -> Result<(), RunError> {
             current: Arc::clone(&current),
             readiness: readiness.clone(),
             configuration: status,
+            revocations: Arc::clone(&revocations),
+            store: store.name(),
+            metrics: Arc::clone(&metrics),
+            clock: Arc::clone(&clock),
         }),
         Limits {
             connections: 64,
@@ -126,8 +141,11 @@ pub(super) async fn serve(path: PathBuf, clock: Clock) -> Result<(), RunError> {
         readiness.set(false);
         tracing::info!("shutting down: finishing requests in flight");
     };
+    let (outlet, sending) = Outlet::start(Arc::clone(&current), Arc::clone(&metrics), Pace::default());
     let app = App {
         current,
+        outlet,
+        metrics,
         revocations,
         store,
         audit,
@@ -148,10 +166,19 @@ pub(super) async fn serve(path: PathBuf, clock: Clock) -> Result<(), RunError> {
     let router = routes::router(app);
     server::serve(listener, Some(tls), router, fixed.limits, shutdown).await;
     stop.send_replace(true);
+    let _ended = tokio::join!(health_server, webhook_server);
+    // The last clone of the outlet went with the webhooks.
+    if tokio::time::timeout(fixed.limits.shutdown, sending)
+        .await
+        .is_err()
+    {
+        tracing::error!("the findings webhook did not take what was queued; the log has all of it");
+    }
     reloading.abort();
     following.abort();
     sweeping.abort();
-    let _ended = tokio::join!(health_server, webhook_server, reloading, following, sweeping);
+    telling.abort();
+    let _ended = tokio::join!(reloading, following, sweeping, telling);
     // The last clone of the audit log went with the router; the writer ends when its queue is empty, or never, where
     // nobody reads standard output any more.
     let written = tokio::task::spawn_blocking(move || writer.join());

@@ -25,6 +25,7 @@ fn trusting(provider: &Provider) -> Issuance {
         issuer,
         keys,
         webhook_clients: [].into(),
+        detection: Arc::default(),
     }));
     issuance
 }
