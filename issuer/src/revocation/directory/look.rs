@@ -92,7 +92,7 @@ impl Followed {
         });
         self.count(&into);
         if !self.has_looked {
-            tracing::info!(revocations = into.len(), "the revocations were read");
+            tracing::debug!(revocations = into.len(), "the revocations were read");
             self.has_looked = true;
         }
         Ok(())

@@ -145,6 +145,9 @@ fn a_file_that_is_broken_keeps_what_it_revoked_and_is_counted_until_it_is_mended
         &good.replace("user: alice", "user: alice\n  usre: bob"),
         &good.replace("  loggedInBefore: 2026-11-22T02:00:00Z\n", ""),
         &good.replace("02:00:00Z", "soon"),
+        &good.replace("kind: Revocation", "kind: Revocation\nkind: Revocation"),
+        &format!("{good}---\n{good}"),
+        &good.replace("{user: alice}", "{user: alice, user: bob}"),
         &format!("{good}#{}", "x".repeat(64 * 1024)),
     ] {
         it.write("a.yaml", broken);
