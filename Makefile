@@ -68,8 +68,9 @@ advisories: $(deny) ## known vulnerabilities; says when the database cannot be r
 bench: release ## today's figures beside their anchors
 	cargo bench --locked -p gatepass-issuer
 	tests/setup
-	cargo build --locked --quiet --workspace --bin hot-path
+	cargo build --locked --quiet --workspace --bin hot-path --bin revocation-time
 	GATEPASS_BIN=$(dist) target/debug/hot-path
+	GATEPASS_BIN=$(dist) target/debug/revocation-time
 
 release: ## both binaries as shipped, static, in target/dist
 	export RUSTFLAGS="-C target-feature=+crt-static -C relocation-model=static"

@@ -1,10 +1,14 @@
 //! The command line; clap types only.
 
+mod revocation;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+
+pub use revocation::{By, Output, Place, Revocations, Revoke, Unrevoke};
 
 /// Issues minutes-long Kubernetes client certificates from verified ID tokens.
 ///
@@ -39,6 +43,17 @@ pub enum Command {
     Serve(Configured),
     /// Check a configuration and the files it names, and name all that is wrong with them.
     Check(Configured),
+    /// End somebody's access: where revocations lie in a directory, write one there.
+    ///
+    /// It denies what was logged in up to now, at every issuer that reads the directory; a new login works, except with
+    /// --block. Where revocations are objects of the cluster, `kubectl gatepass revoke` does the same. Open watches go on for
+    /// an hour at most, exec and port-forward sessions until they are closed; what was made before (service account tokens,
+    /// bindings) stays.
+    Revoke(Box<Revoke>),
+    /// Take revocations away, by name or by target.
+    Unrevoke(Unrevoke),
+    /// List what is revoked.
+    Revocations(Revocations),
     /// Print a completion script for a shell.
     ///
     /// For bash: `source <(gatepass-issuer completion bash)`.
@@ -59,6 +74,15 @@ pub struct Configured {
     /// Least important log lines to write: error, warn, info, debug or trace.
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     pub log: tracing::Level,
+}
+
+/// Where revocations are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum StoreKind {
+    /// Files in a directory.
+    Directory,
+    /// Objects of the cluster that the issuer runs in.
+    Kubernetes,
 }
 
 /// Options of `init`.
@@ -82,6 +106,10 @@ pub struct Init {
     /// The URL that people will type; by default https://localhost with the port of `--listen`.
     #[arg(long, value_name = "URL")]
     pub url: Option<String>,
+    /// Where revocations are kept: files in a directory that replicas share, or objects of the cluster, which needs what
+    /// `deploy/base` has for them.
+    #[arg(long, value_name = "STORE", value_enum, default_value_t = StoreKind::Directory)]
+    pub store: StoreKind,
     /// The identity provider's issuer URL, exactly as in its tokens' `iss`.
     #[arg(long, value_name = "URL", requires = "client_id", requires = "username_claim")]
     pub idp: Option<String>,

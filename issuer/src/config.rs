@@ -3,6 +3,7 @@
 mod authentication;
 mod detection;
 mod files;
+mod revocation;
 mod section;
 mod webhooks;
 
@@ -25,6 +26,7 @@ use files::Files;
 use section::{Problems, Section};
 
 pub use files::Validity;
+pub use revocation::StoreConfig;
 pub use webhooks::Webhooks;
 
 const API_VERSION: &str = "gatepass.dev/v1alpha1";
@@ -56,18 +58,6 @@ pub struct Config {
     pub detection: Detection,
     /// What a running issuer keeps until it is restarted.
     pub fixed: Fixed,
-}
-
-/// Where revocations are kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum StoreConfig {
-    /// Files in a directory.
-    Directory(PathBuf),
-    /// Objects of the cluster.
-    Kubernetes {
-        /// How the API server is reached; by default with the service account of the pod.
-        kubeconfig: Option<PathBuf>,
-    },
 }
 
 /// What takes effect when the program starts and not before: sockets and files that are opened once, and the limits that
@@ -181,6 +171,23 @@ impl Config {
         }
     }
 
+    /// Where the file says that revocations are kept. Nothing else of it is looked at: access must end even where a
+    /// certificate has ended before, or a key is not for the operator's eyes.
+    pub fn store(path: &Path) -> Result<StoreConfig, ConfigError> {
+        let files = Files::new(path.parent().unwrap_or(Path::new("")));
+        let read = || {
+            let text = files.read_whole(path).map_err(|error| vec![error.to_string()])?;
+            let root =
+                serde_saphyr::from_str(&text).map_err(|error| vec![format!("it is not YAML: {error}")])?;
+            let problems = Problems::default();
+            let store = Section::root(root, &problems)
+                .and_then(|mut root| root.section("revocation"))
+                .and_then(|mut section| revocation::store(&mut section, &files));
+            store.ok_or_else(|| problems.into_inner())
+        };
+        read().map_err(|problems| ConfigError::new(path, problems))
+    }
+
     /// Checks a configuration's text; `directory` is what paths in it are relative to.
     pub fn parse(text: &str, directory: &Path, now: i64) -> Result<Self, Vec<String>> {
         Self::parse_with(text, &Files::new(directory), now)
@@ -216,7 +223,7 @@ fn read(root: serde_json::Value, files: &Files, now: i64, problems: &Problems) -
     let lifetimes = lifetimes(&mut root);
     let revocation = root
         .section("revocation")
-        .and_then(|section| revocation(section, files));
+        .and_then(|section| revocation::read(section, files));
     let webhooks = root.optional_section("webhooks").map(|section| {
         let served = listen
             .as_ref()
@@ -368,47 +375,6 @@ fn marker(mut section: Section<'_>, files: &Files) -> Option<MarkerKeys> {
     let keys = section.files("keys", |path| files.marker_key(path))?;
     section.finish();
     MarkerKeys::new(keys)
-}
-
-fn revocation(mut section: Section<'_>, files: &Files) -> Option<(StoreConfig, Mode)> {
-    let modes = [("best-effort", Mode::BestEffort), ("strict", Mode::Strict)];
-    let mode = section.choice("mode", &modes, Some("best-effort"));
-    let store = store(&mut section, files);
-    section.finish();
-    Some((store?, mode?))
-}
-
-fn store(section: &mut Section<'_>, files: &Files) -> Option<StoreConfig> {
-    let has_both = section.has("directory") && section.has("kubernetes");
-    // Read first: what it says belongs to the other key where that is the one that is there.
-    let kubernetes = section.optional_section("kubernetes");
-    if has_both {
-        section.problem("kubernetes", "there is a `directory`, too: remove one of them");
-    }
-    let Some(mut kubernetes) = kubernetes else {
-        let path = section.text_where("directory", "a path, or there must be `kubernetes`", |path| {
-            !path.is_empty()
-        })?;
-        return Some(StoreConfig::Directory(files.resolve(&path)));
-    };
-    let _beside_it = section.optional_text("directory", "a path", |path| !path.is_empty());
-    let kubeconfig = if kubernetes.has("kubeconfig") {
-        let read = |path: &str| {
-            let text = files.read_secret(path).map_err(|error| error.to_string())?;
-            let parsed = kube::config::Kubeconfig::from_yaml(&text);
-            // Its error repeats what is in the file.
-            parsed
-                .map(|_| files.resolve(path))
-                .map_err(|_| "it is not a kubeconfig".to_owned())
-        };
-        Some(kubernetes.file("kubeconfig", read)?)
-    } else {
-        kubernetes
-            .optional_text("kubeconfig", "a path", |_| true)
-            .map(PathBuf::from)
-    };
-    kubernetes.finish();
-    Some(StoreConfig::Kubernetes { kubeconfig })
 }
 
 fn lifetimes(root: &mut Section<'_>) -> Option<Lifetimes> {

@@ -13,7 +13,7 @@ use aws_lc_rs::rand::SecureRandom;
 use data_encoding::BASE64;
 use zeroize::Zeroizing;
 
-use crate::cli::Init;
+use crate::cli::{Init, StoreKind};
 use crate::config::Config;
 use crate::ids::base32;
 
@@ -41,7 +41,12 @@ pub enum InitError {
 const WEBHOOK_CLIENT: &str = "kube-apiserver";
 
 /// Below the configuration's directory.
-const DIRECTORIES: [&str; 2] = ["revocations", "apiserver"];
+fn directories(store: StoreKind) -> &'static [&'static str] {
+    match store {
+        StoreKind::Directory => &["revocations", "apiserver"],
+        StoreKind::Kubernetes => &["apiserver"],
+    }
+}
 
 struct Output {
     name: &'static str,
@@ -94,7 +99,7 @@ pub fn init(options: &Init, now: i64, random: &dyn SecureRandom) -> Result<Strin
         // Last: a directory with a configuration is a complete one.
         public("issuer.yaml", config),
     ];
-    write_all(&options.dir, &outputs)?;
+    write_all(options, &outputs)?;
     check(options, &outputs, now)?;
     Ok(template::next_steps(options, &url))
 }
@@ -103,7 +108,8 @@ fn read(path: &Path) -> Result<String, InitError> {
     fs::read_to_string(path).map_err(|error| InitError::Io(path.to_owned(), error))
 }
 
-fn write_all(dir: &Path, outputs: &[Output]) -> Result<(), InitError> {
+fn write_all(options: &Init, outputs: &[Output]) -> Result<(), InitError> {
+    let dir = &options.dir;
     let failed = |path: &Path| {
         let path = path.to_owned();
         move |error| InitError::Io(path, error)
@@ -116,12 +122,13 @@ fn write_all(dir: &Path, outputs: &[Output]) -> Result<(), InitError> {
     {
         return Err(InitError::Exists(there));
     }
-    for dir in [dir, &dir.join(DIRECTORIES[0]), &dir.join(DIRECTORIES[1])] {
+    let below = directories(options.store).iter().map(|name| dir.join(name));
+    for dir in std::iter::once(dir.clone()).chain(below) {
         fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
-            .create(dir)
-            .map_err(failed(dir))?;
+            .create(&dir)
+            .map_err(failed(&dir))?;
     }
     for output in outputs {
         let path = dir.join(output.name);
@@ -148,7 +155,7 @@ fn check(options: &Init, outputs: &[Output], now: i64) -> Result<(), InitError> 
         let path = options.dir.join(output.name);
         fs::remove_file(&path).map_err(|error| InitError::Io(path, error))?;
     }
-    for name in DIRECTORIES {
+    for name in directories(options.store) {
         let path = options.dir.join(name);
         fs::remove_dir(&path).map_err(|error| InitError::Io(path, error))?;
     }

@@ -4,6 +4,7 @@
 //! webhook and issuance ask that view. Login times are compared, not times of issue: a replica that learns late has
 //! no window in which it could sign something that is not denied.
 
+pub mod command;
 pub mod directory;
 pub mod kubernetes;
 pub mod staleness;

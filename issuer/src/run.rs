@@ -17,6 +17,7 @@ use crate::cli::{Cli, Command};
 use crate::config::{Config, ConfigError};
 use crate::init::{self, InitError};
 use crate::key_source::{ClientError, KeySources};
+use crate::revocation::command::{self, CommandError};
 use crate::revocation::kubernetes::ConnectError;
 
 /// Why a command failed; `main` prints it.
@@ -28,6 +29,9 @@ pub enum RunError {
     /// `init`.
     #[error(transparent)]
     Init(#[from] InitError),
+    /// `revoke`, `unrevoke` and `revocations`.
+    #[error(transparent)]
+    Revocation(#[from] CommandError),
     /// A provider's HTTPS client.
     #[error(transparent)]
     Client(#[from] ClientError),
@@ -76,6 +80,19 @@ pub fn run(cli: Cli, clock: &(impl Fn() -> i64 + Clone + Send + Sync + 'static))
             runtime.shutdown_background();
             served
         }
+        Command::Revoke(options) => {
+            let done = alone()?.block_on(command::revoke(&options, clock(), &SystemRandom::new()))?;
+            write_stdout(done.as_bytes())
+        }
+        Command::Unrevoke(options) => {
+            let done = alone()?.block_on(command::unrevoke(&options))?;
+            write_stdout(done.as_bytes())
+        }
+        Command::Revocations(options) => {
+            let (text, faults) = command::list(&options, clock())?;
+            write_stdout(text.as_bytes())?;
+            faults.map_or(Ok(()), |faults| Err(faults.into()))
+        }
         Command::Completion { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "gatepass-issuer", &mut script);
@@ -85,6 +102,14 @@ pub fn run(cli: Cli, clock: &(impl Fn() -> i64 + Clone + Send + Sync + 'static))
             write_stdout(concat!("gatepass-issuer ", env!("CARGO_PKG_VERSION"), "\n").as_bytes())
         }
     }
+}
+
+/// A runtime for one command.
+fn alone() -> Result<tokio::runtime::Runtime, RunError> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .map_err(failed("cannot start threads"))
 }
 
 fn load(path: &Path, now: i64) -> Result<Config, RunError> {

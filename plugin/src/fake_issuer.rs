@@ -5,6 +5,7 @@ use std::{
     net::TcpListener,
     sync::{Arc, mpsc},
     thread,
+    time::Duration,
 };
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -30,6 +31,15 @@ pub(crate) struct Fake {
     pub(crate) url: String,
     pub(crate) ca: String,
     pub(crate) asked: mpsc::Receiver<Asked>,
+}
+
+impl Fake {
+    /// The next request that it got.
+    pub(crate) fn next(&self) -> Asked {
+        self.asked
+            .recv_timeout(Duration::from_secs(10))
+            .expect("it was asked")
+    }
 }
 
 fn claims(proof: &str) -> Value {
@@ -92,8 +102,10 @@ pub(crate) fn fake(answers: Vec<(u16, Value)>) -> Fake {
             let mut tls = ServerConnection::new(config.clone()).unwrap();
             let mut stream = Stream::new(&mut tls, &mut tcp);
             let _ = tell.send(read_request(&mut stream));
-            while status == SILENCE.0 {
-                thread::park();
+            if status == SILENCE.0 {
+                loop {
+                    thread::park();
+                }
             }
             let body = if status == 204 {
                 String::new()

@@ -1,5 +1,6 @@
 //! `revoke`, `unrevoke` and `revocations` as they are typed, with a fake kubectl in PATH.
 #![cfg(unix)]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 use std::{
     fs,

@@ -30,6 +30,7 @@ const ctl = {
   jwtAccessTokens: false,  // access tokens are JWTs whose `aud` is the client id
   patch: {},               // by route, members of its JSON answer to set (null removes): {"discovery": {"issuer": "https://x"}};
                            // for tokens by grant type: {"token refresh_token": {"id_token": null}}
+  backchannelCa: null,     // PEM: whom to trust for the receiver of back-channel logouts, in place of the system's authorities
   oneGrant: false,         // a login ends the grants of all earlier ones of that account, and with them their refresh tokens
   tamper: {},              // by grant type, what forge() changes: {"refresh_token": {"nonce": null}}
 };
@@ -147,6 +148,18 @@ const accountOf = (sub) => ({
   }),
 });
 
+const send = (url, { method, headers, body }) => new Promise((resolve, reject) => {
+  const rq = https.request(url, { method, headers: Object.fromEntries(new Headers(headers)), ca: ctl.backchannelCa }, (rs) => {
+    let said = '';
+    rs.setEncoding('utf8').on('data', (s) => { said += s; }).on('end', () => {
+      log.push({ backchannel: { status: rs.statusCode, body: said, form: String(body) } });
+      resolve({ status: rs.statusCode });
+    });
+  });
+  rq.on('error', reject);
+  rq.end(String(body));
+});
+
 function build() {
   const provider = new Provider(issuer, {
     adapter: Store,
@@ -162,8 +175,9 @@ function build() {
     rotateRefreshToken: () => ctl.rotate,
     ttl: Object.fromEntries(Object.keys(ctl.ttl).map((k) => [k, () => ctl.ttl[k]])),
     enabledJWA: { idTokenSigningAlgValues: ['RS256', 'ES256', 'ES384', 'EdDSA'] },
-    // the package refuses connections to loopback for its own outgoing requests (back-channel logout): plain fetch does not
-    fetch: (url, { dispatcher, ...o }) => fetch(url, o),
+    // the package refuses connections to loopback for its own outgoing requests (back-channel logout), and the receiver's authority
+    // is made after this process was started
+    fetch: (url, { dispatcher, ...o }) => (ctl.backchannelCa ? send(url, o) : fetch(url, o)),
     interactions: { url: (ctx, i) => `/interaction/${i.uid}` },
     renderError: async (ctx, out) => { ctx.type = 'html'; ctx.body = page('error', `<pre>${esc(JSON.stringify(out))}</pre>`); },
     loadExistingGrant: async (ctx) => {

@@ -25,10 +25,12 @@ pub struct Cluster {
     client_cas: Mutex<String>,
     /// Signs the administrator's certificate, and whatever the cluster's own authority would.
     authority: Authority,
+    /// The administrator's certificate.
+    pub administrator: Identity,
     etcd_url: String,
     // Dropped in this order: the API server first, so that it does not complain about a lost etcd.
     apiserver: Leashed,
-    _etcd: Option<Leashed>,
+    etcd: Option<Leashed>,
 }
 
 impl Cluster {
@@ -108,6 +110,7 @@ impl Cluster {
                     format!("--authorization-config={}", at("authorization.yaml")),
                     format!("--audit-policy-file={}", at("audit-policy.yaml")),
                     format!("--audit-webhook-config-file={}", at("audit.kubeconfig")),
+                    format!("--audit-log-path={}", dir.join("audit.jsonl").display()),
                     // Thirty seconds by default; tests would wait for them.
                     "--audit-webhook-batch-max-wait=1s".into(),
                 ])
@@ -134,15 +137,30 @@ impl Cluster {
             ca,
             client_cas: Mutex::new(client_cas),
             authority: admin_ca,
+            administrator: admin,
             etcd_url,
             apiserver,
-            _etcd: etcd,
+            etcd,
         }
     }
 
     /// Sends the API server a signal: `STOP` makes it silent until `CONT`.
     pub fn signal(&self, signal: &str) {
         self.apiserver.signal(signal);
+    }
+
+    /// Sends its etcd a signal: an API server goes on without it as far as it gets.
+    pub fn signal_etcd(&self, signal: &str) {
+        self.etcd.as_ref().expect("it has its own").signal(signal);
+    }
+
+    /// The audit events that the API server has written to its own log so far.
+    pub fn audit_events(&self) -> Vec<Value> {
+        let text = std::fs::read_to_string(self.dir.join("audit.jsonl")).unwrap_or_default();
+        // The last line may still be in the making.
+        text.lines()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect()
     }
 
     /// What the API server has logged so far.

@@ -14,6 +14,8 @@ use crate::http::Http;
 use crate::idp::{CLIENT_ID, Idp, Provider, SCOPES};
 use crate::issuer::Issuer;
 use crate::parts::{asset, program, unix_time};
+use crate::pki::Identity;
+use rcgen::{CertificateParams, KeyPair};
 
 /// One login: what a session consists of.
 pub struct Login {
@@ -114,6 +116,23 @@ impl Login {
         Request {
             claims,
             body: json!({"idToken": self.id_token, "csr": fakes::csr(CsrKey::P256)}),
+        }
+    }
+
+    /// Asks `upstream`, one of the issuer's listeners, for a credential whose key is known here.
+    pub fn credential_at(&self, upstream: &str, issuer: &Issuer) -> Result<Identity, Verdict> {
+        let key = KeyPair::generate().expect("a key can be made");
+        let csr = CertificateParams::default().serialize_request(&key);
+        let csr = csr.and_then(|csr| csr.pem()).expect("a request can be made");
+        let (proof, body) = self.request(issuer).member("csr", csr).signed(&self.keys.key);
+        let verdict = post(&issuer.http, upstream, Some(&proof), body);
+        match verdict.body["certificate"].as_str() {
+            Some(certificate) => Ok(Identity {
+                certificate: certificate.to_owned(),
+                key: key.serialize_pem(),
+                pin: String::new(),
+            }),
+            None => Err(verdict),
         }
     }
 

@@ -71,9 +71,19 @@ impl Holder {
 
     /// Asks for a path.
     pub fn get(&self, path: &str) -> Said {
+        self.send("GET", path, Vec::new())
+    }
+
+    /// Sends a body of JSON, or none.
+    pub fn send(&self, method: &str, path: &str, body: Vec<u8>) -> Said {
         let answer = self
             .http
-            .send("GET", &format!("{}{path}", self.url), &[], Vec::new())
+            .send(
+                method,
+                &format!("{}{path}", self.url),
+                &[("content-type", "application/json")],
+                body,
+            )
             .expect("the API server answers");
         let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
         Said {

@@ -166,6 +166,15 @@ impl Idp {
         self.op("logout", &json!({"sub": sub, "client_id": client_id}));
     }
 
+    /// The bodies of back-channel logouts that were sent so far, where `backchannelCa` is set.
+    pub fn back_channel_logouts(&self) -> Vec<String> {
+        let IdpStats(stats) = self.stats();
+        let log = stats["log"].as_array().expect("a list");
+        log.iter()
+            .filter_map(|entry| Some(entry["backchannel"]["form"].as_str()?.to_owned()))
+            .collect()
+    }
+
     /// Signs a copy of `token` with other claims by the provider's own key; see `forge` in idp.mjs.
     pub fn forge(&self, token: &str, change: &Value) -> String {
         let answer = self.op("forge", &json!({"token": token, "change": change}));

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::clock::Clock;
 use crate::cluster::Cluster;
@@ -30,6 +30,9 @@ pub struct Prepared {
 
 /// One more process with the configuration and the keys of an issuer, and listeners of its own.
 pub struct Replica {
+    /// The address it listens on.
+    pub upstream: String,
+    health: String,
     /// What an API server that asks this replica is started with.
     pub api_server_files: PathBuf,
     serving: Serving,
@@ -129,6 +132,14 @@ impl Prepared {
         change(&mut config);
         // JSON is YAML.
         write_atomically(&self.config_file(), &format!("{config:#}"));
+    }
+
+    /// Keeps revocations as objects of `cluster`.
+    pub fn keep_revocations_in(&self, cluster: &Cluster) {
+        let kubeconfig = cluster.keep_revocations();
+        self.edit(|config| {
+            config["revocation"] = json!({"mode": "best-effort", "kubernetes": {"kubeconfig": kubeconfig}});
+        });
     }
 
     /// What an API server that asks this issuer is started with.
@@ -257,6 +268,12 @@ impl Replica {
         self.serving.process.signal(signal);
     }
 
+    /// What `/readyz` says.
+    pub fn readiness(&self) -> Answer {
+        let answer = Http::plain().send("GET", &self.health, &[], Vec::new());
+        answer.expect("the health listener answers")
+    }
+
     /// What it has logged so far.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.serving.name.with_extension("log")).expect("the log is there")
@@ -381,9 +398,15 @@ impl Issuer {
 
     /// Starts a replica: the same configuration and keys, listeners of its own, behind the same URL.
     pub fn replica(&self, name: &str) -> Replica {
+        self.replica_with(name, |_| {})
+    }
+
+    /// The same with a configuration that differs.
+    pub fn replica_with(&self, name: &str, change: impl FnOnce(&mut Value)) -> Replica {
         let (listen, health, webhooks) = (free_port(), free_port(), free_port());
         let mut config = self.prepared.config();
         config["webhooks"]["address"] = format!("127.0.0.1:{webhooks}").into();
+        change(&mut config);
         config["listen"]["address"] = format!("127.0.0.1:{listen}").into();
         config["listen"]["healthAddress"] = format!("127.0.0.1:{health}").into();
         let path = self.prepared.dir.join(name);
@@ -411,7 +434,10 @@ impl Issuer {
             append(&audit).into(),
         );
         self.prepared.front.also(listen);
+        let upstream = format!("https://localhost:{listen}");
         Replica {
+            upstream,
+            health: format!("http://127.0.0.1:{health}/readyz"),
             api_server_files,
             serving,
             audit,

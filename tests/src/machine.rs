@@ -253,6 +253,25 @@ impl Machine {
         self.run(&mut self.get_credential_command(issuer))
     }
 
+    /// The same where nobody can be asked.
+    pub fn get_credential_unattended(&self, issuer: &Issuer) -> Run {
+        let mut command = self.get_credential_command(issuer);
+        let info = command
+            .get_envs()
+            .find(|(name, _)| *name == "KUBERNETES_EXEC_INFO")
+            .and_then(|(_, value)| value?.to_str())
+            .expect("it was just set")
+            .replace(r#""interactive":true"#, r#""interactive":false"#);
+        self.run(command.env("KUBERNETES_EXEC_INFO", info))
+    }
+
+    /// What the kernel keeps of the credential ends.
+    pub fn forget_credential(&self) {
+        for (id, _) in self.kernel_keys() {
+            self.run(self.command("keyctl").args(["unlink", &id, "@u"]));
+        }
+    }
+
     /// The command that kubectl would run.
     pub fn get_credential_command(&self, issuer: &Issuer) -> Command {
         let config = json!({"issuer": issuer.url, "certificateAuthorityData": base64(&issuer.serving_ca)});

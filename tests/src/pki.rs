@@ -16,7 +16,7 @@ pub struct Authority {
 }
 
 /// A certificate and its key, PEM.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Identity {
     /// The certificate.
     pub certificate: String,

@@ -96,6 +96,7 @@ pub struct Pod {
 struct Volume {
     dir: PathBuf,
     namespace: String,
+    account: String,
     projected: Value,
     group: u32,
     moments: u32,
@@ -133,6 +134,7 @@ impl Pod {
             let mut source = Volume {
                 dir: dir.join(text(&mount["name"])),
                 namespace: namespace.to_owned(),
+                account: text(&spec["serviceAccountName"]).to_owned(),
                 projected: volume["projected"].clone(),
                 group: u32::try_from(owner).expect("a group id"),
                 moments: 0,
@@ -156,8 +158,11 @@ impl Pod {
         } else {
             ""
         };
+        // Where every container finds the API server, whatever `enableServiceLinks` says.
+        let port = cluster.url.rsplit(':').next().expect("a port");
+        let service = format!("KUBERNETES_SERVICE_HOST=127.0.0.1 KUBERNETES_SERVICE_PORT={port}");
         let script = format!(
-            "mount --bind '{root}' '{root}'\n{mounts}exec env -i PATH={PATH} {privileges} \
+            "mount --bind '{root}' '{root}'\n{mounts}exec env -i PATH={PATH} {service} {privileges} \
              chroot --userspec={user}:{group} --groups={owner} '{root}' \"$@\""
         );
         let args = container["args"].as_array().expect("arguments").iter().map(text);
@@ -239,10 +244,26 @@ impl Volume {
                 .as_object()
                 .and_then(|map| map.iter().next())
                 .expect("a source");
-            assert!(
-                ["configMap", "secret"].contains(&kind.as_str()),
-                "this harness does not know {kind}"
-            );
+            match kind.as_str() {
+                "configMap" | "secret" => {}
+                "serviceAccountToken" => {
+                    let token = self.token(cluster, source);
+                    files.insert(text(&source["path"]).to_owned(), token);
+                    continue;
+                }
+                "downwardAPI" => {
+                    let [item] = &source["items"].as_array().expect("items")[..] else {
+                        panic!("this harness knows one item: {source}");
+                    };
+                    assert_eq!(item["fieldRef"]["fieldPath"], "metadata.namespace", "{item}");
+                    files.insert(
+                        text(&item["path"]).to_owned(),
+                        self.namespace.clone().into_bytes(),
+                    );
+                    continue;
+                }
+                _ => panic!("this harness does not know {kind}"),
+            }
             let object = get(cluster, &self.namespace, kind, text(&source["name"]));
             let wanted: Vec<(&str, &str)> = match source["items"].as_array() {
                 Some(items) => items
@@ -270,6 +291,23 @@ impl Volume {
             }
         }
         files
+    }
+
+    /// What a kubelet asks the API server for.
+    fn token(&self, cluster: &Cluster, source: &Value) -> Vec<u8> {
+        assert!(source["audience"].is_null(), "{source}");
+        let lifetime = format!("--duration={}s", source["expirationSeconds"]);
+        let args = [
+            "--namespace",
+            &self.namespace,
+            "create",
+            "token",
+            &self.account,
+            &lifetime,
+        ];
+        let out = cluster.admin(&args);
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+        out.stdout.trim_ascii().to_vec()
     }
 
     fn give(&self, path: &Path, mode: u32) {

@@ -42,11 +42,13 @@ impl Stage {
 
         step(
             3,
-            "A real control plane: etcd and kube-apiserver, told to trust the issuer's CA (--client-ca-file)",
+            "A real control plane: etcd and kube-apiserver, told to trust the issuer's CA (--client-ca-file), to ask the issuer \
+             who is revoked (--authorization-config) and to report to it who uses which certificate (--audit-webhook-config-file)",
         )?;
-        let cluster = Cluster::start(&dir.join("cluster"));
-        cluster.trust(&prepared);
+        let cluster = Cluster::asking(&dir.join("cluster"), &prepared);
         say(format!("   {}", cluster.url))?;
+        say("   Revocations are objects of this cluster: $ kubectl apply -f deploy/base/crd.yaml")?;
+        prepared.keep_revocations_in(&cluster);
 
         step(
             4,

@@ -9,7 +9,6 @@ use crate::idp::Idp;
 use crate::issuer::{Issuer, Prepared};
 use crate::machine::{Browser, Context, Machine};
 use crate::parts::root;
-use serde_json::json;
 
 /// The directory of one test file, and the API server that its tests share: starting one costs three seconds, an identity
 /// provider and an issuer half a second.
@@ -105,23 +104,28 @@ impl<'a> World<'a> {
         cluster: &'a OnceLock<Cluster>,
         change: impl FnOnce(&Prepared),
     ) -> Self {
-        Self::asked(site, name, cluster, change, |_, _| {})
+        Self::asked(site, name, cluster, None, change, |_, _| {})
     }
 
     /// The same with revocations that are objects of the cluster.
     pub fn in_cluster(site: &'a Site, name: &'static str, cluster: &'a OnceLock<Cluster>) -> Self {
+        Self::in_cluster_at(site, name, cluster, None)
+    }
+
+    /// The same, starting `seconds` from the present.
+    pub fn in_cluster_at(
+        site: &'a Site,
+        name: &'static str,
+        cluster: &'a OnceLock<Cluster>,
+        seconds: Option<i64>,
+    ) -> Self {
         Self::asked(
             site,
             name,
             cluster,
+            seconds,
             |_| {},
-            |prepared, cluster| {
-                let kubeconfig = cluster.keep_revocations();
-                prepared.edit(|config| {
-                    config["revocation"] =
-                        json!({"mode": "best-effort", "kubernetes": {"kubeconfig": kubeconfig}});
-                });
-            },
+            Prepared::keep_revocations_in,
         )
     }
 
@@ -129,22 +133,24 @@ impl<'a> World<'a> {
         site: &'a Site,
         name: &'static str,
         cluster: &'a OnceLock<Cluster>,
+        seconds: Option<i64>,
         before: impl FnOnce(&Prepared),
         after: impl FnOnce(&Prepared, &Cluster),
     ) -> Self {
         let dir = site.dir(name);
-        let idp = Idp::start(&dir.join("idp"));
-        let prepared = Prepared::init(&dir.join("issuer"), name, &idp);
+        let clock = seconds.map(|seconds| Clock::new(&dir, seconds));
+        let idp = Idp::start_at(&dir.join("idp"), clock.as_ref());
+        let prepared = Prepared::init_at(&dir.join("issuer"), name, &idp, clock.as_ref());
         before(&prepared);
         let cluster = cluster.get_or_init(|| Cluster::asking(&dir.join("cluster"), &prepared));
         after(&prepared, cluster);
-        let issuer = prepared.serve();
+        let issuer = prepared.serve_at(clock.as_ref());
         Self {
             dir,
             cluster,
             idp,
             issuer,
-            clock: None,
+            clock,
         }
     }
 

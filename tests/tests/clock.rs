@@ -95,7 +95,7 @@ fn wrong_by_ten_minutes(name: &'static str, offset: i64, words: &str) {
         (0, ""),
     ] {
         clock.set(offset);
-        forget_credential(&alice);
+        alice.forget_credential();
         let (renewed, said) = credential(&world, &alice, offset);
         assert_ne!(renewed, first);
         if offset != 0 {
@@ -117,13 +117,6 @@ fn named(said: &str, direction: &str) -> bool {
             "this machine's clock is {seconds} s {direction} the issuer's; please set it"
         ))
     })
-}
-
-/// What the kernel keeps of the credential ends.
-fn forget_credential(alice: &Machine) {
-    for (id, _) in alice.kernel_keys() {
-        alice.run(alice.command("keyctl").args(["unlink", &id, "@u"]));
-    }
 }
 
 #[test]

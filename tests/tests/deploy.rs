@@ -6,6 +6,8 @@ mod installed;
 use std::fs;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use e2e::cluster::Cluster;
 use e2e::http::Http;
 use e2e::machine::{Machine, groups};
@@ -13,9 +15,9 @@ use e2e::parts::{Part, present, root};
 use e2e::pod::find;
 use e2e::process::until;
 use gatepass_api::path;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use installed::{NAMESPACE, SITE, base, container, installed, of_kind, said};
+use installed::{NAMESPACE, SITE, base, container, installed, named, of_kind, said};
 
 const MANAGED: &[Part] = &[Part::ControlPlane, Part::Controllers, Part::IdentityProvider];
 
@@ -53,7 +55,7 @@ fn the_base_applies_without_a_word_of_warning_and_a_second_time_changes_nothing(
 }
 
 #[test]
-fn the_issuers_account_may_do_what_it_needs_which_is_nothing() {
+fn the_issuers_account_may_do_exactly_what_it_needs() {
     if !present(MANAGED) {
         return;
     }
@@ -79,12 +81,20 @@ fn the_issuers_account_may_do_what_it_needs_which_is_nothing() {
             .to_owned()
     };
     let forbidden: &[&[&str]] = &[
+        &["deletecollection", "revocations.gatepass.dev"],
+        &["patch", "revocations.gatepass.dev"],
+        &["*", "revocations.gatepass.dev"],
+        &["update", "revocations.gatepass.dev", "--subresource=status"],
+        &["get", "customresourcedefinitions.apiextensions.k8s.io"],
+        &["update", "customresourcedefinitions.apiextensions.k8s.io"],
         &["get", "secrets", "--namespace", NAMESPACE],
         &["list", "secrets", "--all-namespaces"],
         &["get", "configmaps", "--namespace", NAMESPACE],
         &["create", "pods", "--namespace", NAMESPACE],
         &["create", "pods", "--subresource=exec", "--namespace", NAMESPACE],
         &["patch", "deployments.apps", "--namespace", NAMESPACE],
+        &["create", "leases.coordination.k8s.io", "--namespace", NAMESPACE],
+        &["create", "events", "--namespace", NAMESPACE],
         &[
             "create",
             "serviceaccounts",
@@ -116,13 +126,72 @@ fn the_issuers_account_may_do_what_it_needs_which_is_nothing() {
         );
         assert_eq!(may(Some(&account), what), "no", "{what:?}");
     }
-    // All it needs is nothing: it may do what any account may that nobody gave a role.
-    for namespace in [NAMESPACE, "default", "kube-system"] {
-        let list = ["--list", "--namespace", namespace];
-        let nobody = may(Some("--as=system:serviceaccount:default:nobody"), &list);
-        assert!(nobody.contains("selfsubjectreviews"), "{nobody}");
-        assert_eq!(may(Some(&account), &list), nobody, "in {namespace}");
+    for verb in ["get", "list", "watch", "create", "update", "delete"] {
+        assert_eq!(
+            may(Some(&account), &[verb, "revocations.gatepass.dev"]),
+            "yes",
+            "{verb}"
+        );
     }
+    let status = ["patch", "revocations.gatepass.dev", "--subresource=status"];
+    assert_eq!(may(Some(&account), &status), "yes");
+    // Beside that it may do what any account may that nobody gave a role, and not a thing more.
+    for namespace in [NAMESPACE, "default", "kube-system"] {
+        let list = |who: &str| -> Vec<String> {
+            let list = ["--list", "--no-headers", "--namespace", namespace];
+            let mut lines: Vec<_> = may(Some(who), &list)
+                .lines()
+                .map(|line| line.split_ascii_whitespace().collect::<Vec<_>>().join(" "))
+                .collect();
+            lines.sort();
+            lines
+        };
+        let mut everybody = list("--as=system:serviceaccount:default:nobody");
+        assert!(
+            everybody.iter().any(|line| line.contains("selfsubjectreviews")),
+            "{everybody:?}"
+        );
+        everybody.extend(
+            [
+                "revocations.gatepass.dev [] [] [get list watch create update delete]",
+                "revocations.gatepass.dev/status [] [] [patch]",
+            ]
+            .map(str::to_owned),
+        );
+        everybody.sort();
+        assert_eq!(list(&account), everybody, "in {namespace}");
+    }
+}
+
+#[test]
+fn who_may_revoke_may_do_nothing_else() {
+    if !present(&[Part::ControlPlane]) {
+        return;
+    }
+    let role = named("ClusterRole", "gatepass-revoker");
+    assert_eq!(
+        role["rules"],
+        json!([{
+            "apiGroups": ["gatepass.dev"], "resources": ["revocations"],
+            "verbs": ["get", "list", "watch", "create", "delete"],
+        }])
+    );
+    let bindings = base();
+    let bound = bindings
+        .iter()
+        .filter(|object| {
+            object["kind"]
+                .as_str()
+                .is_some_and(|kind| kind.ends_with("Binding"))
+        })
+        .map(|binding| (&binding["roleRef"]["name"], &binding["subjects"]))
+        .collect::<Vec<_>>();
+    let issuer = json!([{"kind": "ServiceAccount", "name": "gatepass-issuer", "namespace": NAMESPACE}]);
+    assert_eq!(
+        bound,
+        [(&json!("gatepass-issuer"), &issuer)],
+        "and nobody else is bound to anything"
+    );
 }
 
 #[test]
@@ -139,8 +208,15 @@ fn the_readme_leads_to_two_admitted_pods_in_a_namespace_that_refuses_lesser_ones
             image.starts_with("registry.example.com/gatepass-issuer:"),
             "{image}"
         );
-        // An API credential would be one more volume.
-        assert_eq!(pod["spec"]["volumes"], template["volumes"], "nothing was added");
+        // One was added: the account's token.
+        let volumes = pod["spec"]["volumes"].as_array().expect("volumes");
+        let own = template["volumes"].as_array().expect("volumes");
+        let (token, rest) = volumes.split_last().expect("volumes");
+        assert_eq!(rest, own, "the volumes of the template");
+        assert!(
+            token["projected"]["sources"][0]["serviceAccountToken"].is_object(),
+            "{token}"
+        );
     }
     let budget = of_kind("PodDisruptionBudget")["metadata"]["name"].take();
     until(
@@ -183,22 +259,24 @@ fn names_and_times_in_the_manifests_fit_together() {
         return;
     }
     let container = container();
-    let service = of_kind("Service")["spec"]["ports"][0]["targetPort"].take();
-    find(&container["ports"], service.as_str().expect("a port's name"));
     let policies = base();
     let issuer = policies
         .iter()
         .find(|object| object["kind"] == "NetworkPolicy" && object["spec"]["ingress"].is_array())
         .expect("a policy that lets somebody in");
-    assert_eq!(
-        issuer["spec"]["ingress"][0]["ports"][0]["port"], service,
-        "what is served is let in"
-    );
-    assert_eq!(
-        issuer["spec"]["podSelector"]["matchLabels"],
-        of_kind("Service")["spec"]["selector"],
-        "for the pods that serve it"
-    );
+    for (at, name) in ["gatepass-issuer", "gatepass-webhooks"].into_iter().enumerate() {
+        let service = named("Service", name)["spec"].take();
+        let port = &service["ports"][0]["targetPort"];
+        find(&container["ports"], port.as_str().expect("a port's name"));
+        assert_eq!(
+            issuer["spec"]["ingress"][at]["ports"][0]["port"], *port,
+            "what is served is let in"
+        );
+        assert_eq!(
+            issuer["spec"]["podSelector"]["matchLabels"], service["selector"],
+            "for the pods that serve it"
+        );
+    }
     // The issuer finishes requests for `limits.shutdownTimeout`, 30 s unless configured, after the pause.
     let pause = container["lifecycle"]["preStop"]["sleep"]["seconds"]
         .as_u64()
@@ -254,6 +332,53 @@ fn in_its_image_as_its_pod_says_the_issuer_answers_its_probes_and_a_person_gets_
         let answer = http.send("GET", &cluster, &[], Vec::new()).ok()?;
         (answer.json()["certificate"]["maxTtlSeconds"] == 300).then_some(())
     });
+
+    // An API server that has what the README made for it asks, at the place that stands for the Service's address.
+    let file = installed.dir.join("control-plane/authorize.kubeconfig");
+    let kubeconfig: Value = serde_saphyr::from_str(&fs::read_to_string(file).expect("the README made it"))
+        .expect("kubectl writes YAML");
+    let server = &kubeconfig["clusters"][0]["cluster"];
+    let service = installed.get(&["service", "gatepass-webhooks"]);
+    let address = service["spec"]["clusterIP"].as_str().expect("an address");
+    assert_eq!(server["server"], format!("https://{address}{}", path::AUTHORIZE));
+    assert_eq!(server["tls-server-name"], "localhost");
+    let pem = |value: &Value| {
+        let bytes = STANDARD.decode(value.as_str().expect("base64")).expect("base64");
+        String::from_utf8(bytes).expect("PEM")
+    };
+    let user = &kubeconfig["users"][0]["user"];
+    let api_server = Http::showing(
+        &pem(&server["certificate-authority-data"]),
+        &pem(&user["client-certificate-data"]),
+        &pem(&user["client-key-data"]),
+    );
+    let asked = format!(
+        "https://localhost:{}{}",
+        installed.port("webhooks"),
+        path::AUTHORIZE
+    );
+    let review = json!({
+        "apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview",
+        "spec": {"user": "mallory", "groups": ["system:authenticated"]},
+    });
+    let denied = || api_server.call(&asked, &review)["status"]["denied"] == true;
+    assert!(!denied());
+    let stolen = installed.dir.join("stolen.yaml");
+    let document = json!({
+        "apiVersion": "gatepass.dev/v1alpha1", "kind": "Revocation", "metadata": {"name": "stolen"},
+        "spec": {"target": {"user": "mallory"}},
+    });
+    fs::write(&stolen, document.to_string()).expect("our own directory");
+    let out = installed
+        .cluster
+        .admin(&["apply", "-f", &stolen.display().to_string()]);
+    assert!(out.status.success(), "{}", said(&out));
+    until(
+        "the pod, by its own account, has seen it",
+        Duration::from_secs(2),
+        || denied().then_some(()),
+    );
+
     let bob = Machine::new(&installed.dir.join("bob"), "bob", &installed.idp);
     assert_eq!(installed.somebody_logs_in(&bob)["username"], "bob");
 }

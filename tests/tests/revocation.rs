@@ -1,14 +1,20 @@
 //! Revocation at a real API server that asks the issuer about every request.
 
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use e2e::cluster::Cluster;
+use e2e::exchange::Login;
+use e2e::front::Line;
 use e2e::holder::Holder;
-use e2e::machine::{Machine, Run};
+use e2e::issuer::Replica;
+use e2e::operator::Operator;
 use e2e::parts::{Part, present};
-use e2e::process::write_atomically;
+use e2e::process::{until, write_atomically};
 use e2e::world::{Site, World};
+use gatepass_api::Code;
 use serde_json::{Value, json};
 
 static SITE: Site = Site::new("revocation");
@@ -207,7 +213,7 @@ fn long_get(world: &World<'_>, holder: &Holder, path: &str) -> String {
     String::from_utf8(out.stdout).expect("text").trim().to_owned()
 }
 
-fn copy_with(from: &std::path::Path, to: &std::path::Path, old: &str, new: &str) {
+fn copy_with(from: &Path, to: &Path, old: &str, new: &str) {
     std::fs::create_dir_all(to).expect("the scratch directory is writable");
     for entry in std::fs::read_dir(from).expect("init made it") {
         let path = entry.expect("it can be read").path();
@@ -265,26 +271,286 @@ fn one_line_ends_access_within_two_seconds_for_each_kind_of_target() {
     assert!(worst < PROMISED, "{worst:?}");
 }
 
-/// Somebody with a kubeconfig of their own, who runs `kubectl gatepass`.
-struct Operator {
-    machine: Machine,
-    kubeconfig: std::path::PathBuf,
+/// A kubeconfig that reaches the API server through another port.
+fn through(kubeconfig: &Path, cluster: &Cluster, port: u16, to: &Path) {
+    let text = std::fs::read_to_string(kubeconfig).expect("a kubeconfig");
+    write_atomically(
+        to,
+        &text.replace(&cluster.url, &format!("https://localhost:{port}")),
+    );
+    std::fs::set_permissions(to, std::fs::Permissions::from_mode(0o600)).expect("it was just written");
 }
 
-impl Operator {
-    fn new(world: &World<'_>) -> Self {
-        Self {
-            machine: Machine::without_desktop(&world.dir.join("operator"), "operator", &world.idp, None),
-            kubeconfig: world.cluster.admin_kubeconfig(),
-        }
+#[test]
+fn a_replica_cut_off_for_a_minute_delays_no_other_and_what_it_signs_meanwhile_is_denied() {
+    if !present(PARTS) {
+        return;
+    }
+    let cluster = OnceLock::<Cluster>::new();
+    let world = World::in_cluster(&SITE, "cut", &cluster);
+    let here = world.cluster;
+    here.let_group_list_pods("dev");
+    let port = here.url.rsplit(':').next().and_then(|port| port.parse().ok());
+    let line = Line::start(port.expect("a port"));
+    let kubeconfig = world.dir.join("line.kubeconfig");
+    through(
+        &world.dir.join("cluster/issuer.kubeconfig"),
+        here,
+        line.port,
+        &kubeconfig,
+    );
+    let far = |mode: &'static str, config: &mut Value| {
+        config["revocation"] = json!({"mode": mode, "kubernetes": {"kubeconfig": kubeconfig}});
+    };
+    let replica = world
+        .issuer
+        .replica_with("replica", |config| far("best-effort", config));
+    let strict = world
+        .issuer
+        .replica_with("strict", |config| far("strict", config));
+    let there = here.another_api_server(&world.dir.join("there"), &replica.api_server_files);
+    let guarded = here.another_api_server(&world.dir.join("guarded"), &strict.api_server_files);
+    let login = Login::new(&world.idp, "alice");
+    let asked = |upstream: &str| login.credential_at(upstream, &world.issuer);
+    let alice = Holder::new(asked(&world.issuer.upstream()).expect("issued"), here);
+    for cluster in [here, &there, &guarded] {
+        alice.at(cluster).until(200, Instant::now());
     }
 
-    fn run(&self, args: &[&str]) -> Run {
-        let mut command = self.machine.command("kubectl");
-        command
-            .arg("gatepass")
-            .args(args)
-            .env("KUBECONFIG", &self.kubeconfig);
-        self.machine.run(&mut command)
+    line.set(false);
+    let cut = Instant::now();
+    let operator = Operator::new(&world);
+    operator
+        .run(&["revoke", "--user", "alice", "--reason", "stolen"])
+        .expect_ok();
+    let (time, _) = alice.until(403, Instant::now());
+    assert!(time < PROMISED, "{time:?}");
+    assert_eq!(alice.at(&there).list_pods().status, 200, "it cannot know");
+    // The renewal that races the revocation, at the replica that has not heard of it.
+    let renewed = asked(&replica.upstream).expect("it cannot know");
+    let renewed = Holder::new(renewed, here);
+    let said = renewed.list_pods();
+    assert_eq!(said.status, 403, "denied at once where it is known: {said:?}");
+    assert!(said.message.ends_with("access was revoked: stolen"), "{said:?}");
+    asked(&world.issuer.upstream())
+        .expect_err("refused where it is known")
+        .expect_refused(&Code::Revoked);
+
+    let state = |replica: &Replica| replica.readiness().json()["revocation"].clone();
+    until("a strict replica gives up", Duration::from_secs(30), || {
+        (strict.readiness().status == 503).then_some(())
+    });
+    asked(&strict.upstream)
+        .expect_err("strict")
+        .expect_refused(&Code::RevocationViewStale);
+    // No answer, so failurePolicy decides: `Deny` is an error.
+    assert_eq!(alice.at(&guarded).list_pods().status, 500);
+    assert_eq!(
+        (replica.readiness().status, &state(&replica)["stale"]),
+        (200, &json!(true))
+    );
+    until("a minute has passed", Duration::from_secs(90), || {
+        (cut.elapsed() > Duration::from_secs(60)).then_some(())
+    });
+    assert!(
+        state(&replica)["ageSeconds"].as_i64().expect("a number") > 50,
+        "{}",
+        state(&replica)
+    );
+    line.set(true);
+    let mended = Instant::now();
+    for cluster in [&there, &guarded] {
+        let (_, said) = alice.at(cluster).until(403, mended);
+        assert!(said.message.ends_with("access was revoked: stolen"), "{said:?}");
+        assert_eq!(renewed.at(cluster).list_pods().status, 403);
+    }
+    until("both follow again", Duration::from_secs(20), || {
+        (state(&replica)["stale"] == false && strict.readiness().status == 200).then_some(())
+    });
+}
+
+#[test]
+fn a_new_login_helps_unless_it_is_blocked_and_unrevoke_heals() {
+    if !present(PARTS) || !present(&[Part::Faketime]) {
+        return;
+    }
+    let cluster = OnceLock::<Cluster>::new();
+    let world = World::in_cluster_at(&SITE, "again", &cluster, Some(-120));
+    world.cluster.let_group_list_pods("dev");
+    let alice = world.machine("alice");
+    let bob = world.machine("bob");
+    for person in [&alice, &bob] {
+        person.kubectl(&["get", "pods"]).expect_ok();
+    }
+    let clock = world.clock.as_ref().expect("a clock");
+    clock.set(0);
+    let operator = Operator::new(&world);
+    operator
+        .run(&["revoke", "--user", "alice", "--reason", "ticket 4711"])
+        .expect_ok();
+    Holder::of(&alice, &world.issuer, world.cluster).until(403, Instant::now());
+    let said = alice.kubectl(&["get", "pods"]);
+    assert!(!said.ok && said.stderr.contains("(Forbidden)"), "{}", said.stderr);
+    assert!(
+        said.stderr.contains("Gatepass: access was revoked: ticket 4711"),
+        "{}",
+        said.stderr
+    );
+
+    // Its renewal: refused, with what helps and when; nothing that was there is served again, and no browser opens now.
+    let browsers = alice.browsed().len();
+    alice.forget_credential();
+    let renewal = alice.get_credential(&world.issuer);
+    assert!(
+        !renewal.ok && renewal.stderr.contains("revoked"),
+        "{}",
+        renewal.stderr
+    );
+    assert!(renewal.stderr.contains("ticket 4711"), "{}", renewal.stderr);
+    assert_eq!(
+        alice.browsed().len(),
+        browsers,
+        "a login this early would be refused again"
+    );
+    bob.kubectl(&["get", "pods"]).expect_ok();
+
+    // A minute and a half later a login is a new one.
+    clock.set(90);
+    alice.kubectl(&["get", "pods"]).expect_ok();
+    assert_eq!(alice.browsed().len(), browsers + 1, "one login");
+
+    operator
+        .run(&["revoke", "--user", "alice", "--block", "--reason", "left"])
+        .expect_ok();
+    Holder::of(&alice, &world.issuer, world.cluster).until(403, Instant::now());
+    alice.forget_credential();
+    clock.set(115);
+    let blocked = alice.get_credential(&world.issuer);
+    assert!(
+        !blocked.ok && blocked.stderr.contains("left"),
+        "{}",
+        blocked.stderr
+    );
+    let login = alice.gatepass(&["login", &world.issuer.url]);
+    assert!(!login.ok, "a login is refused, too: {}", login.stderr);
+
+    let undone = operator.run(&["unrevoke", "--user", "alice"]).expect_ok();
+    assert!(!undone.stdout.is_empty(), "it says what it deleted");
+    until("she is let in again", Duration::from_secs(20), || {
+        alice.get_credential(&world.issuer).ok.then_some(())
+    });
+    alice.kubectl(&["get", "pods"]).expect_ok();
+}
+
+#[test]
+fn who_logs_out_ends_the_thiefs_copies_too() {
+    if !present(PARTS) {
+        return;
+    }
+    let cluster = OnceLock::<Cluster>::new();
+    let world = World::in_cluster(&SITE, "logout", &cluster);
+    world.cluster.let_group_list_pods("dev");
+    let alice = world.machine("alice");
+    let thief = Holder::of(&alice, &world.issuer, world.cluster);
+    thief.until(200, Instant::now());
+    let facts = thief.facts();
+    let done = alice.gatepass(&["logout"]).expect_ok();
+    let (time, said) = thief.until(403, Instant::now());
+    assert!(time < PROMISED, "{time:?}");
+    assert!(
+        said.message.ends_with("access was revoked: logged out"),
+        "{said:?}"
+    );
+    assert!(done.stderr.contains(&world.issuer.url), "{}", done.stderr);
+    let name = format!("logout-{}", facts.session);
+    let object = world
+        .cluster
+        .administer(&["get", "revocation", &name, "-o", "json"]);
+    let object: Value = serde_json::from_str(&object).expect("JSON");
+    assert_eq!(object["spec"]["target"], json!({"session": facts.session}));
+    assert!(
+        object["spec"]["expiresAt"].is_string(),
+        "it is swept away: {object}"
+    );
+    // A login is another session.
+    alice.kubectl(&["get", "pods"]).expect_ok();
+}
+
+#[test]
+fn a_credential_id_is_the_same_text_from_openssl_status_the_audit_event_and_the_revocation() {
+    if !present(PARTS) {
+        return;
+    }
+    let cluster = OnceLock::<Cluster>::new();
+    let world = World::in_cluster(&SITE, "compare", &cluster);
+    world.cluster.let_group_list_pods("dev");
+    let alice = world.machine("alice");
+    alice.kubectl(&["get", "pods"]).expect_ok();
+    let holder = Holder::of(&alice, &world.issuer, world.cluster);
+    let by_openssl = holder.facts().credential_id;
+
+    let status = alice.gatepass(&["status", "-o", "json"]).expect_ok().json();
+    assert!(
+        status.to_string().contains(&format!("\"{by_openssl}\"")),
+        "{status}"
+    );
+
+    let seen = until("the audit event is written", Duration::from_secs(20), || {
+        let mut events = world.cluster.audit_events().into_iter();
+        events.find(|event| event["user"]["username"] == "alice" && event["objectRef"]["resource"] == "pods")
+    });
+    let extra = &seen["user"]["extra"]["authentication.kubernetes.io/credential-id"];
+    assert_eq!(extra, &json!([by_openssl]));
+
+    holder.identity.write(&world.dir, "found");
+    let file = world.dir.join("found.crt").display().to_string();
+    let operator = Operator::new(&world);
+    operator
+        .run(&["revoke", "--certificate", &file, "--reason", "found in a paste"])
+        .expect_ok();
+    let path = "jsonpath={.items[*].spec.target.credentialId}";
+    let target = world.cluster.administer(&["get", "revocations", "-o", path]);
+    assert_eq!(target.trim(), by_openssl);
+    let listed = operator.run(&["revocations"]).expect_ok();
+    assert!(listed.stdout.contains(&by_openssl), "{}", listed.stdout);
+    holder.until(403, Instant::now());
+}
+
+#[test]
+fn only_who_may_write_revocations_revokes() {
+    if !present(PARTS) {
+        return;
+    }
+    let cluster = OnceLock::<Cluster>::new();
+    let world = World::in_cluster(&SITE, "rbac", &cluster);
+    world.cluster.let_group_list_pods("dev");
+    let alice = Holder::of(&world.machine("alice"), &world.issuer, world.cluster);
+    let kubeconfig = world.cluster.kubeconfig_for(&alice.identity);
+    let person = Operator::with(&world.dir.join("person"), &world.idp, kubeconfig);
+    for args in [
+        &["revoke", "--user", "bob"][..],
+        &["unrevoke", "some-name"],
+        &["revocations"],
+    ] {
+        let refused = person.run(args);
+        assert!(
+            !refused.ok && refused.stderr.contains("forbidden"),
+            "{args:?}: {}",
+            refused.stderr
+        );
+    }
+    let none = world.cluster.administer(&["get", "revocations", "-o", "name"]);
+    assert_eq!(none, "");
+    // A name that nobody may lock out, by those who may write.
+    let operator = Operator::new(&world);
+    for target in [
+        &["--user", "system:kube-scheduler"][..],
+        &["--group", "gatepass:break-glass"],
+        &["--group", "system:authenticated"],
+        &["--credential-id", "X509SHA256=abc"],
+        &["--user", ""],
+    ] {
+        let refused = operator.run(&[&["revoke"], target].concat());
+        assert!(!refused.ok, "{target:?}");
     }
 }

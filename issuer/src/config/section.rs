@@ -139,6 +139,11 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// Names a key as one that could be there.
+    pub(super) fn knows(&mut self, key: &'static str) {
+        self.known.insert(key);
+    }
+
     pub(super) fn has(&self, key: &str) -> bool {
         self.members.contains_key(key)
     }
@@ -330,6 +335,19 @@ impl<'a> Section<'a> {
         read(&path)
             .map_err(|error| self.problem(key, &format!("{}: {error}", visible(&path, SHOWN))))
             .ok()
+    }
+
+    /// The same, where the key may be absent; `None` only if there is a problem.
+    pub(super) fn optional_file<T, E: Display>(
+        &mut self,
+        key: &'static str,
+        read: impl Fn(&str) -> Result<T, E>,
+    ) -> Option<Option<T>> {
+        if !self.has(key) {
+            self.knows(key);
+            return Some(None);
+        }
+        self.file(key, read).map(Some)
     }
 
     /// What `read` makes of each path in the list under `key`.

@@ -1,3 +1,5 @@
+use std::os::unix::fs::PermissionsExt as _;
+
 use super::*;
 use crate::init;
 
@@ -532,7 +534,74 @@ fn without_webhooks_it_loads_and_without_a_store_it_does_not() {
     );
     assert_eq!(
         fixture.problem("  directory: revocations", "  #"),
-        "revocation.directory: is missing: must be a path, or there must be `kubernetes`"
+        "revocation.directory: is missing: must be a path, unless there is `kubernetes`"
+    );
+}
+
+#[test]
+fn revocations_are_kept_in_one_place() {
+    let fixture = Fixture::new();
+    let directory = "  directory: revocations";
+    let store = |yaml: &str| {
+        let config = fixture.parse(&fixture.yaml.replacen(directory, yaml, 1));
+        config.unwrap().fixed.store
+    };
+    assert_eq!(
+        store(directory),
+        StoreConfig::Directory(fixture.dir.path().join("revocations"))
+    );
+    for yaml in ["  kubernetes: {}", "  kubernetes:"] {
+        assert_eq!(store(yaml), StoreConfig::Kubernetes { kubeconfig: None });
+    }
+    let file = fixture.dir.path().join("api.kubeconfig");
+    std::fs::write(&file, "apiVersion: v1\nkind: Config\nclusters: []\n").unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o640)).unwrap();
+    let named = "  kubernetes: {kubeconfig: api.kubeconfig}";
+    assert_eq!(
+        store(named),
+        StoreConfig::Kubernetes {
+            kubeconfig: Some(file.clone())
+        }
+    );
+    std::fs::write(fixture.dir.path().join("secret.txt"), "a: [secret").unwrap();
+    std::fs::set_permissions(
+        fixture.dir.path().join("secret.txt"),
+        std::fs::Permissions::from_mode(0o640),
+    )
+    .unwrap();
+    for (new, expected) in [
+        (
+            "  directory: revocations\n  kubernetes: {}",
+            "revocation.kubernetes: there is a `directory`, too: remove one of them",
+        ),
+        (
+            "  kubernetes: yes",
+            "revocation.kubernetes: true is not allowed: must be a mapping",
+        ),
+        (
+            "  kubernetes: {kubeconfig: none}",
+            "revocation.kubernetes.kubeconfig: none: cannot read it: No such file or directory (os error 2)",
+        ),
+        (
+            "  kubernetes: {kubeconfig: secret.txt}",
+            "revocation.kubernetes.kubeconfig: secret.txt: it is not a kubeconfig",
+        ),
+        (
+            "  kubernetes: {context: here}",
+            "revocation.kubernetes.context: unknown key: allowed here are kubeconfig",
+        ),
+        (
+            "  dir: revocations\n  kubernetes: {}",
+            "revocation.dir: unknown key: allowed here are directory, kubernetes, mode",
+        ),
+    ] {
+        assert_eq!(fixture.problem(directory, new), expected);
+    }
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let problem = fixture.problem(directory, named);
+    assert!(
+        problem.contains("everybody on this machine may read"),
+        "{problem}"
     );
 }
 

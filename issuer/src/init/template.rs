@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::cli::Init;
+use crate::cli::{Init, StoreKind};
 
 /// A text as a YAML double-quoted scalar; JSON's escapes are a subset of YAML's.
 fn quoted(text: &str) -> String {
@@ -58,7 +58,7 @@ webhooks:
         }
         _ => file.push_str(EXAMPLE_PROVIDER),
     }
-    file.push_str(REST);
+    file.push_str(&REST.replace(DIRECTORY, store(options.store)));
     file.push_str(&expected(options));
     file
 }
@@ -181,6 +181,17 @@ revocation:
 audit:
   file: "-"                 # standard output, or a path that is appended to
 "#;
+
+/// The line of [`REST`] that depends on the store.
+const DIRECTORY: &str = "  directory: revocations    # one document a file; replicas share it\n";
+const KUBERNETES: &str = "  kubernetes: {}            # objects of the cluster, seen by all replicas; outside of it: {kubeconfig: FILE}\n";
+
+fn store(kind: StoreKind) -> &'static str {
+    match kind {
+        StoreKind::Directory => DIRECTORY,
+        StoreKind::Kubernetes => KUBERNETES,
+    }
+}
 
 pub(super) fn next_steps(options: &Init, url: &str) -> String {
     let dir = options.dir.display();

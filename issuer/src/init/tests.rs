@@ -52,6 +52,28 @@ fn everything_is_written_with_its_permissions_and_next_steps_are_said() {
 }
 
 #[test]
+fn the_store_of_revocations_is_chosen() {
+    use crate::config::StoreConfig;
+    for (more, store) in [
+        (&[][..], None),
+        (&["--store", "directory"], None),
+        (
+            &["--store", "kubernetes"],
+            Some(StoreConfig::Kubernetes { kubeconfig: None }),
+        ),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path().join("issuer");
+        run(&dir, more).unwrap();
+        let directory = dir.join("revocations");
+        assert_eq!(directory.exists(), store.is_none(), "{more:?}");
+        let config = Config::load(&dir.join("issuer.yaml"), NOW).unwrap();
+        let expected = store.unwrap_or(StoreConfig::Directory(directory));
+        assert_eq!(config.fixed.store, expected, "{more:?}");
+    }
+}
+
+#[test]
 fn nothing_is_overwritten() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("marker.key"), "mine").unwrap();

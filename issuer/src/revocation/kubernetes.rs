@@ -161,26 +161,16 @@ impl Kubernetes {
             let Some(mut old) = api.get_opt(name).await.map_err(failed)? else {
                 continue;
             };
-            match existing {
-                Existing::Leave => {
-                    let is_it = Document::new(old.clone()).target() == Some(&spec.target);
-                    return if is_it {
-                        self.written(old)
-                    } else {
-                        Err(WriteError(format!(
-                            "{name} is there already, with another target"
-                        )))
-                    };
-                }
-                Existing::Replace => {
-                    // The resource version goes with it: what somebody else has written meanwhile is not lost.
-                    old.data["spec"] = json!(spec);
-                    match api.replace(name, &PostParams::default(), &old).await {
-                        Ok(made) => return self.written(made),
-                        Err(kube::Error::Api(status)) if status.is_conflict() || status.is_not_found() => {}
-                        Err(error) => return Err(failed(error)),
-                    }
-                }
+            let there = Document::new(old.clone());
+            let Some(spec) = there.joined(spec, existing).map_err(WriteError)? else {
+                return self.written(old);
+            };
+            // The resource version goes with it: what somebody else has written meanwhile is not lost.
+            old.data["spec"] = json!(spec);
+            match api.replace(name, &PostParams::default(), &old).await {
+                Ok(made) => return self.written(made),
+                Err(kube::Error::Api(status)) if status.is_conflict() || status.is_not_found() => {}
+                Err(error) => return Err(failed(error)),
             }
         }
         Err(WriteError(format!("others keep writing {name}")))

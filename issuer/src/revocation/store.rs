@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use gatepass_api::revocation::RevocationSpec;
 
-use super::Revocations;
 use super::directory::Directory;
 use super::kubernetes::{ConnectError, Kubernetes};
+use super::{Checked, Revocations, SpecError};
+use crate::clock::rfc3339;
 use crate::config::StoreConfig;
 use crate::routes::Clock;
 
@@ -30,7 +31,7 @@ pub enum Store {
     /// Files in a directory.
     Directory(Directory),
     /// Objects of the cluster.
-    Kubernetes(Kubernetes),
+    Kubernetes(Box<Kubernetes>),
 }
 
 impl Store {
@@ -38,7 +39,9 @@ impl Store {
     pub fn new(config: &StoreConfig) -> Self {
         match config {
             StoreConfig::Directory(path) => Self::Directory(Directory::new(path.clone())),
-            StoreConfig::Kubernetes { kubeconfig } => Self::Kubernetes(Kubernetes::new(kubeconfig.clone())),
+            StoreConfig::Kubernetes { kubeconfig } => {
+                Self::Kubernetes(Box::new(Kubernetes::new(kubeconfig.clone())))
+            }
         }
     }
 
@@ -82,4 +85,40 @@ impl Store {
             Self::Kubernetes(kubernetes) => kubernetes.follow(&revocations, &clock).await,
         }
     }
+}
+
+/// `new` and what the document of the same name and target says, in one, so that nothing is denied less; `None` if nothing
+/// has to be written. `created` is when `old` was written, by the store's clock.
+pub(super) fn joined(
+    old: &RevocationSpec,
+    created: Option<i64>,
+    new: &RevocationSpec,
+    existing: Existing,
+) -> Result<Option<RevocationSpec>, SpecError> {
+    let is = Checked::new(new, created)?;
+    let Ok(was) = Checked::new(old, created) else {
+        // It denies nothing.
+        return Ok(Some(new.clone()));
+    };
+    let end = |checked: &Checked<'_>| checked.expires_at().unwrap_or(i64::MAX);
+    let is_long_enough = end(&was) >= end(&is);
+    let denies_all = match existing {
+        Existing::Leave => true,
+        Existing::Replace => {
+            was.logged_in_before() >= is.logged_in_before() && (old.block_issuance || !new.block_issuance)
+        }
+    };
+    if is_long_enough && denies_all {
+        return Ok(None);
+    }
+    let says_when = old.logged_in_before.is_some() || new.logged_in_before.is_some();
+    let before = was.logged_in_before().max(is.logged_in_before());
+    let end = end(&was).max(end(&is));
+    Ok(Some(RevocationSpec {
+        target: new.target.clone(),
+        logged_in_before: says_when.then(|| rfc3339(before)),
+        block_issuance: old.block_issuance || new.block_issuance,
+        reason: new.reason.clone().or_else(|| old.reason.clone()),
+        expires_at: (end != i64::MAX).then(|| rfc3339(end)),
+    }))
 }

@@ -39,9 +39,12 @@ pub(super) async fn log_out(
         limit: limit::BODY,
         deadline: app.body_deadline,
     };
-    let call = match Call::read_as(&app, id, request, expected).await {
+    let call = match Call::read_as(&app, id.clone(), request, expected).await {
         Ok(call) => call,
-        Err(error) => return Failure::Body(error).into_response(),
+        Err(error) => {
+            tracing::warn!(request_id = %id.0, %error, "a back-channel logout was refused");
+            return Failure::Body(error).into_response();
+        }
     };
     let mut trail = Trail::default();
     let (now, outcome) = answer(&app, &call, &mut trail).await;

@@ -57,19 +57,20 @@ pub struct Revoke {
 
 const REVOKE: &str = "\
 Which one to choose:
-  --user NAME           an account is in wrong hands; with --block also nobody logs in as it
-  --session ID          one machine was lost: one login of one person; `status` there and the issuer's audit records name it
-  --certificate FILE    a certificate turned up where it should not be; its session ends with it, unless --only
-  --credential-id ID    the same by what an audit event says; its session can go on and renew
-  --group, --uid        all members of a group; an account whatever it is called now
-  --subject with --subject-issuer
-                        an account at the identity provider, in every cluster's own spelling
+  --user NAME         an account is in wrong hands; with --block nobody logs in as it, either
+  --session ID        one login on one machine; the issuer's audit records name it
+  --certificate FILE  a certificate is where it should not be; its session ends with it
+  --credential-id ID  the same by what an audit event says; its session goes on and can renew
+  --group, --uid      all members of a group; an account, whatever its name becomes
+  --subject SUB --subject-issuer URL
+                      an account at the identity provider, whatever a cluster calls it
 
-It denies what was logged in up to now; a new login works, except with --block. It is written as a Revocation object by
-`kubectl create`, with your own kubeconfig and rights: you need `create` on revocations.gatepass.dev.
+It denies what was logged in up to now; a new login works, except with --block. kubectl writes it
+as a Revocation object, with your own kubeconfig and rights: you need `create` on
+revocations.gatepass.dev.
 
-Does not end: open watches (an hour at most), exec and port-forward sessions (until closed), service account tokens and
-whatever else was made before. Undo: kubectl gatepass unrevoke NAME";
+Does not end: open watches (an hour at most), exec and port-forward sessions (until closed),
+service account tokens and whatever else was made before. Undo: kubectl gatepass unrevoke NAME";
 
 /// `unrevoke`
 #[derive(Clone, Debug, Args)]

@@ -194,7 +194,7 @@ fn the_session_ends_with_a_proof_and_the_login_token_at_each_issuer_that_saw_it_
         "{said}"
     );
     for (fake, cluster) in [(shown, "id-of-shown"), (served, "id-of-served")] {
-        let asked = fake.asked.recv().unwrap();
+        let asked = fake.next();
         assert_eq!(asked.path, "/v1/logout");
         assert_eq!(asked.body, br#"{"token":"login-token"}"#);
         let proof = asked.proof;
@@ -274,7 +274,7 @@ fn a_clock_that_is_off_is_corrected_by_the_issuers_own() {
         Some(home.session.fingerprint()),
     );
     home.logout().0.unwrap();
-    let [first, second] = [issuer.asked.recv().unwrap(), issuer.asked.recv().unwrap()];
+    let [first, second] = [issuer.next(), issuer.next()];
     let moved = second.proof["iat"].as_i64().unwrap() - first.proof["iat"].as_i64().unwrap();
     assert!((7100..=7300).contains(&moved), "{moved}");
 }

@@ -3,8 +3,11 @@
 use std::error::Error;
 use std::io::{self, Write as _};
 use std::process::{Command, ExitCode};
+use std::time::Instant;
 
+use e2e::holder::Holder;
 use e2e::machine::{Context, Machine, Run};
+use e2e::operator::Operator;
 use e2e::parts::{self, Part};
 use e2e::stage::{Stage, indented, say, step};
 use e2e::world::Site;
@@ -63,7 +66,10 @@ fn demo() -> Result<(), Box<dyn Error>> {
         7,
         "kubectl runs the plugin, which has a credential now: no network request is made for it",
     )?;
+    cluster.let_group_list_pods("dev");
     let before = (idp.stats().connections(), issuer.connections());
+    say("   $ kubectl get pods")?;
+    indented(&succeeded(alice.kubectl(&["get", "pods"]))?.stderr)?;
     say("   $ kubectl auth whoami")?;
     let whoami = succeeded(alice.kubectl(&["auth", "whoami"]))?;
     if (idp.stats().connections(), issuer.connections()) != before {
@@ -99,6 +105,47 @@ fn demo() -> Result<(), Box<dyn Error>> {
         .ok_or("openssl printed nothing")?;
     if !whoami.stdout.contains(&format!("X509SHA256={digest}")) {
         return Err("the API server saw another certificate than the plugin printed".into());
+    }
+
+    step(
+        9,
+        "Her laptop is stolen. An operator, by their own RBAC, types one line",
+    )?;
+    let thief = Holder::of(&alice, &issuer, &cluster);
+    let session = thief.facts().session;
+    let operator = Operator::with(&dir.join("operator"), &idp, cluster.admin_kubeconfig());
+    say(format!(
+        "   $ kubectl gatepass revoke --session {session} --reason 'laptop stolen, ticket 4711'"
+    ))?;
+    let reason = "laptop stolen, ticket 4711";
+    let written = succeeded(operator.run(&["revoke", "--session", &session, "--reason", reason]))?;
+    let start = Instant::now();
+    indented(&written.stdout)?;
+    let (time, _) = thief.until(403, start);
+
+    step(10, "What the thief sees")?;
+    say("   $ kubectl get pods")?;
+    let denied = alice.kubectl(&["get", "pods"]);
+    indented(&denied.stderr)?;
+    if denied.ok || !denied.stderr.contains(reason) {
+        return Err("a revoked session was not refused with the reason".into());
+    }
+    say(format!(
+        "   From the write to the first answer 403: {} ms",
+        time.as_millis()
+    ))?;
+
+    step(
+        11,
+        "And no new certificate: the issuer asks the same revocations at the same moment",
+    )?;
+    alice.forget_credential();
+    say("   $ kubectl-gatepass get-credential    (as kubectl runs it when the certificate has ended)")?;
+    let browsers = alice.browsed().len();
+    let renewed = alice.get_credential_unattended(&issuer);
+    indented(&renewed.stderr)?;
+    if renewed.ok || !renewed.stderr.contains(reason) || alice.browsed().len() != browsers {
+        return Err("the renewal of a revoked session was not refused with the reason".into());
     }
     Ok(())
 }

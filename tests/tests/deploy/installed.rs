@@ -27,7 +27,7 @@ pub(super) struct Installed {
     pub(super) idp: Idp,
     pub(super) url: String,
     /// Ports of the manifests by name, and where this machine, whose ports other tests share, has them.
-    ports: [(&'static str, u16); 2],
+    ports: [(&'static str, u16); 3],
     /// Blocks of commands that have led here.
     pub(super) installation: Vec<String>,
     /// Those that come afterwards.
@@ -55,6 +55,14 @@ pub(super) fn of_kind(kind: &str) -> Value {
     found.remove(0)
 }
 
+/// The one object of that kind and name.
+pub(super) fn named(kind: &str, name: &str) -> Value {
+    let found = base()
+        .into_iter()
+        .find(|object| object["kind"] == kind && object["metadata"]["name"] == name);
+    found.unwrap_or_else(|| panic!("no {kind} {name}"))
+}
+
 pub(super) fn container() -> Value {
     of_kind("Deployment")["spec"]["template"]["spec"]["containers"][0].take()
 }
@@ -67,19 +75,22 @@ pub(super) fn said(out: &Output) -> String {
     )
 }
 
-/// Starts what turns a Deployment into Pods.
+/// Starts what turns a Deployment into Pods, and says in each namespace whom the API server's certificate is from.
 fn controllers(cluster: &Cluster, dir: &Path) -> Leashed {
+    let ca = dir.join("api-server-ca.crt");
+    fs::write(&ca, &cluster.ca).expect("the scratch directory is writable");
     let mut command = Command::new(control_plane("kube-controller-manager"));
     command
         .arg(format!(
             "--kubeconfig={}",
             cluster.admin_kubeconfig().display()
         ))
+        .arg(format!("--root-ca-file={}", ca.display()))
         .args([
             "--leader-elect=false",
             "--secure-port=0",
             "--controllers=deployment-controller,replicaset-controller,disruption-controller,serviceaccount-controller,\
-             clusterrole-aggregation-controller",
+             clusterrole-aggregation-controller,root-ca-certificate-publisher-controller",
         ]);
     let log = dir.join("kube-controller-manager.log");
     Leashed::spawn("kube-controller-manager", &command, &log, None, Farewell::Kill)
@@ -98,17 +109,22 @@ pub(super) fn installed() -> &'static Installed {
         assert!(copied.expect("cp runs").success());
         let idp = Idp::start(&dir.join("idp"));
         let container = container();
-        let ports = ["https", "health"].map(|name| (name, free_port()));
+        let ports = ["https", "health", "webhooks"].map(|name| (name, free_port()));
         let url = format!("https://localhost:{}", ports[0].1);
         let mut readme = fs::read_to_string(dir.join("deploy/README.md")).expect("deploy/ has a README");
         let listening = ports.map(|(name, here)| {
             let port = &find(&container["ports"], name)["containerPort"];
             (format!("0.0.0.0:{port}"), format!("0.0.0.0:{here}"))
         });
-        let [https, health] = listening;
+        let [https, health, webhooks] = listening;
         let places = [
             https,
             health,
+            webhooks,
+            (
+                "--tls-server-name gatepass.example.com".to_owned(),
+                "--tls-server-name localhost".to_owned(),
+            ),
             ("https://gatepass.example.com".to_owned(), url.clone()),
             ("DNS:gatepass.example.com".to_owned(), "DNS:localhost".to_owned()),
             ("https://idp.example.com".to_owned(), idp.issuer.clone()),
@@ -180,7 +196,7 @@ impl Installed {
         let wanted = of_kind("Deployment")["spec"]["replicas"]
             .as_u64()
             .expect("a number");
-        let labels = of_kind("Service")["spec"]["selector"].clone();
+        let labels = named("Service", "gatepass-issuer")["spec"]["selector"].clone();
         let labels = labels.as_object().expect("labels").iter();
         let selector: Vec<_> = labels
             .map(|(name, value)| format!("{name}={}", value.as_str().expect("text")))
@@ -220,13 +236,15 @@ impl Installed {
         (pod, dir)
     }
 
+    /// The port of this machine that stands for the one of that name.
+    pub(super) fn port(&self, name: &str) -> u16 {
+        let found = self.ports.iter().find(|(other, _)| *other == name);
+        found.expect("a named port").1
+    }
+
     pub(super) fn probe(&self, probe: &Value) -> bool {
         let (port, path) = (&probe["httpGet"]["port"], &probe["httpGet"]["path"]);
-        let (_, here) = self
-            .ports
-            .iter()
-            .find(|(name, _)| port == name)
-            .expect("a named port");
+        let here = self.port(port.as_str().expect("a named port"));
         Http::plain().is_ok(&format!(
             "http://127.0.0.1:{here}{}",
             path.as_str().expect("a path")

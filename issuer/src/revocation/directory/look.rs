@@ -16,6 +16,8 @@ use super::document::{self, Entry, Fault, Stamp};
 pub(super) struct Followed {
     into: Option<Arc<Revocations>>,
     files: HashMap<OsString, Seen>,
+    /// Whether everything was looked at once.
+    has_looked: bool,
     /// Files of other kinds, which were warned about.
     warned: HashSet<OsString>,
 }
@@ -76,7 +78,7 @@ impl Followed {
         let mut there = HashSet::with_capacity(entries.documents.len());
         for file in entries.documents {
             let seen = self.files.entry(file.clone()).or_default();
-            if seen.update(directory, &file, &into) {
+            if seen.update(directory, &file, &into, self.has_looked) {
                 there.insert(file);
             }
         }
@@ -89,6 +91,10 @@ impl Followed {
             !is_gone
         });
         self.count(&into);
+        if !self.has_looked {
+            tracing::info!(revocations = into.len(), "the revocations were read");
+            self.has_looked = true;
+        }
         Ok(())
     }
 
@@ -97,7 +103,7 @@ impl Followed {
         let Some(into) = self.into.clone() else { return };
         let mut seen = self.files.remove(&file).unwrap_or_default();
         seen.settled = false;
-        if seen.update(directory, &file, &into) {
+        if seen.update(directory, &file, &into, true) {
             self.files.insert(file, seen);
         } else {
             seen.take_out(&file, &into);
@@ -117,8 +123,8 @@ impl Followed {
 }
 
 impl Seen {
-    /// Reads the file if it may have changed; false if it is not there.
-    fn update(&mut self, directory: &Path, file: &OsStr, into: &Revocations) -> bool {
+    /// Reads the file if it may have changed; false if it is not there. What a first look finds is no news.
+    fn update(&mut self, directory: &Path, file: &OsStr, into: &Revocations, is_news: bool) -> bool {
         let path = directory.join(file);
         let stamp = match document::stamp(&path) {
             Ok(stamp) => stamp,
@@ -167,9 +173,10 @@ impl Seen {
                 }
                 view.put(&name, &checked);
             });
-            tracing::info!(
-                name = %document.metadata.name, target = document.spec.target.kind(), "a revocation is in force"
-            );
+            if is_news {
+                let target = document.spec.target.kind();
+                tracing::info!(name = %document.metadata.name, target, "a revocation is in force");
+            }
             self.put = Some(document.spec.target);
         }
         true

@@ -1,5 +1,6 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use gatepass_api::revocation::Target;
 use tempfile::TempDir;
@@ -249,25 +250,34 @@ async fn a_directory_that_cannot_be_read_is_no_empty_one() {
     let path = dir.path().join("not-mounted");
     let revocations = Arc::new(Revocations::new(Mode::BestEffort));
     let directory = Directory::new(path.clone());
-    let clock: Clock = Arc::new(|| NOW);
+    let looks = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&looks);
+    let clock: Clock = Arc::new(move || {
+        counted.fetch_add(1, Ordering::Relaxed);
+        NOW
+    });
     let following = tokio::spawn({
         let (directory, revocations) = (directory.clone(), Arc::clone(&revocations));
         async move { directory.follow(&revocations, &clock).await }
     });
-    assert!(
-        directory
-            .put("a", &spec(user("alice"), NOW, None), Existing::Leave)
-            .await
-            .is_err()
-    );
+    let soon = Duration::from_secs(20);
+    // The clock is asked when a look begins: with the second the first has ended.
+    let two_looks = tokio::time::timeout(soon, async {
+        while looks.load(Ordering::Relaxed) < 2 {
+            tokio::task::yield_now().await;
+        }
+    });
+    two_looks.await.unwrap();
     assert_eq!(revocations.age(NOW), None);
+    let alice = spec(user("alice"), NOW, None);
+    assert!(directory.put("a", &alice, Existing::Leave).await.is_err());
     fs::create_dir(&path).unwrap();
-    let deadline = tokio::time::timeout(Duration::from_secs(20), async {
+    let in_contact = tokio::time::timeout(soon, async {
         while revocations.age(NOW).is_none() {
             tokio::task::yield_now().await;
         }
     });
-    deadline.await.unwrap();
+    in_contact.await.unwrap();
     following.abort();
 }
 

@@ -216,7 +216,7 @@ pub(super) fn sweep(directory: &Path, now: i64, session_max: i64) -> io::Result<
     }
     match failed {
         Some(error) if swept.is_empty() => Err(error),
-        _ => Ok(swept),
+        Some(_) | None => Ok(swept),
     }
 }
 

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::clock::rfc3339;
 use crate::escape::visible;
+use crate::revocation::store::{self, Existing};
 use crate::revocation::{Checked, SpecError};
 
 /// Type of the one condition.
@@ -23,7 +24,7 @@ pub(super) struct Document {
     pub(super) generation: Option<i64>,
     created: Option<i64>,
     spec: Result<RevocationSpec, String>,
-    status: Value,
+    pub(super) status: Value,
 }
 
 impl Document {
@@ -53,6 +54,20 @@ impl Document {
     /// Its target, whether it can be used or not.
     pub(super) fn target(&self) -> Option<&Target> {
         self.spec.as_ref().ok().map(|spec| &spec.target)
+    }
+
+    /// What has to be written so that this denies what `new` does, too; see [`store::joined`].
+    pub(super) fn joined(
+        &self,
+        new: &RevocationSpec,
+        existing: Existing,
+    ) -> Result<Option<RevocationSpec>, String> {
+        match &self.spec {
+            Ok(old) if old.target == new.target => {
+                store::joined(old, self.created, new, existing).map_err(|error| error.to_string())
+            }
+            Ok(_) | Err(_) => Err(format!("{} is there already, with another target", self.name)),
+        }
     }
 
     /// When it ends, where it does.

@@ -155,6 +155,25 @@ async fn a_session_that_ended_by_itself_is_not_written_down() {
     assert_eq!(issuance.revoked().len(), 1);
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_has_ended_is_swept_without_being_asked() {
+    let issuance = Issuance::new();
+    is_done(&issuance.ask_at(PATH, &leaving(Ask::new())).await);
+    let (store, current) = (Arc::clone(&issuance.app.store), Arc::clone(&issuance.app.current));
+    let sweeping = tokio::spawn(crate::revocation::sweep::run(
+        store,
+        current,
+        Arc::clone(&issuance.app.clock),
+    ));
+    let minutes = async |n: u64| tokio::time::sleep(Duration::from_secs(60 * n)).await;
+    minutes(3).await;
+    assert_eq!(issuance.revoked().len(), 1);
+    issuance.clock.store(NOW + 12 * 3600, Ordering::Relaxed);
+    minutes(3).await;
+    assert!(issuance.revoked().is_empty());
+    sweeping.abort();
+}
+
 #[tokio::test]
 async fn a_store_that_takes_nothing_is_an_internal_error_that_says_nothing() {
     let issuance = Issuance::new();
