@@ -360,6 +360,19 @@ impl Issuer {
         answer.expect("the health listener answers")
     }
 
+    /// Where it listens for API servers.
+    pub fn webhooks_address(&self) -> String {
+        format!("localhost:{}", self.prepared.webhooks)
+    }
+
+    /// What it tells Prometheus.
+    pub fn metrics(&self) -> String {
+        let url = self.serving.health.replace("/readyz", "/metrics");
+        let answer = Http::plain().send("GET", &url, &[], Vec::new());
+        let body = answer.expect("the health listener answers").body;
+        String::from_utf8(body).expect("metrics are text")
+    }
+
     /// What it has logged so far.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.prepared.dir.join("issuer.log")).expect("the log is there")

@@ -167,3 +167,15 @@ fn mixes_of_options_that_mean_nothing_are_refused() {
         );
     }
 }
+
+#[test]
+fn the_audit_policy_drops_nobody_by_a_name_that_a_certificate_could_bear() {
+    let dir = tempfile::tempdir().unwrap();
+    run(dir.path(), &[]).unwrap();
+    let policy = fs::read_to_string(dir.path().join("apiserver/audit-policy.yaml")).unwrap();
+    let policy: serde_json::Value = serde_saphyr::from_str(&policy).unwrap();
+    for rule in policy["rules"].as_array().unwrap() {
+        assert!(rule["users"].is_null() && rule["userGroups"].is_null(), "{rule}");
+    }
+    assert_eq!(policy["omitStages"], serde_json::json!(["RequestReceived"]));
+}

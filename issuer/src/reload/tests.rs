@@ -324,3 +324,25 @@ async fn a_mounted_volume_that_is_swapped_under_its_links_is_noticed() {
     assert!(!Arc::ptr_eq(&before, &fixture.reloader.running.current.load()));
     assert_eq!(fixture.status().problems, 0);
 }
+
+#[tokio::test]
+async fn what_is_expected_of_certificates_and_who_is_told_take_effect() {
+    let mut fixture = Fixture::new();
+    let detection = |fixture: &Fixture| Arc::clone(&fixture.reloader.running.current.load().detection);
+    let before = detection(&fixture);
+    assert_eq!((before.rules.open().len(), before.webhook.is_none()), (2, true));
+    let webhook = "findings: {webhook: {url: \"https://h/\", certificateAuthority: serving-ca.crt}}";
+    fixture.replace(
+        "  # expected:\n",
+        &format!("  expected: {{usernames: [alice], groups: [sre]}}\n  {webhook}\n"),
+    );
+    fixture.settle().await;
+    let after = detection(&fixture);
+    assert_eq!((after.rules.open().len(), after.webhook.is_some()), (0, true));
+    assert!(fixture.status().needs_restart.is_empty());
+    // The authority's file counts as well.
+    let other = fixture.other_files();
+    fixture.take(&other, "serving-ca.crt");
+    fixture.settle().await;
+    assert!(!Arc::ptr_eq(&after, &detection(&fixture)));
+}

@@ -78,6 +78,8 @@ struct Revocation {
     /// `null` before the store was first read.
     age_seconds: Option<i64>,
     count: usize,
+    /// Documents that revoke nothing, because they cannot be read. The log says which.
+    problems: usize,
     stale: bool,
 }
 
@@ -92,6 +94,7 @@ impl Revocation {
             },
             age_seconds: age,
             count: health.revocations.len(),
+            problems: health.revocations.problems(),
             stale: age.is_none_or(|age| age > MAX_AGE),
         }
     }
@@ -111,9 +114,9 @@ pub fn health_router(health: Health) -> Router {
         .with_state(health)
 }
 
-/// Ready from the moment the listeners are bound and the revocations were read until shutdown begins. A provider that is down does not make the
-/// issuer unready: the others' users still get certificates, and taking every replica out helps nobody. Nor does a
-/// configuration that was refused: what was loaded before stays in force.
+/// Ready from the moment the listeners are bound and the revocations were read until shutdown begins. A provider that is
+/// down does not make the issuer unready: the others' users still get certificates, and taking every replica out helps
+/// nobody. Nor does a configuration that was refused: what was loaded before stays in force.
 async fn ready(State(health): State<Health>) -> Response {
     let revocation = Revocation::of(&health);
     let ready = health.readiness.is_ready() && revocation.lets_decide();

@@ -145,7 +145,7 @@ impl Issuance {
         let pace = crate::detection::Pace {
             first: Duration::from_millis(1),
             most: Duration::from_millis(20),
-            give_up: Duration::from_secs(10),
+            give_up: Duration::from_secs(3),
         };
         let (outlet, _sending) = Outlet::start(Arc::clone(&current), Arc::clone(&metrics), pace);
         let app = App {

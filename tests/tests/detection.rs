@@ -1,0 +1,302 @@
+//! What a real API server's audit events say of those who use certificates.
+
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use data_encoding::HEXLOWER;
+use e2e::cluster::Cluster;
+use e2e::holder::Holder;
+use e2e::http::Http;
+use e2e::issuer::Issuer;
+use e2e::parts::{Part, control_plane, present};
+use e2e::pki::{self, Authority, Identity};
+use e2e::process::{Farewell, Leashed, until, write_atomically};
+use e2e::world::{Site, World};
+use serde_json::{Value, json};
+
+static SITE: Site = Site::new("detection");
+const PARTS: &[Part] = &[Part::ControlPlane, Part::IdentityProvider, Part::Keyring];
+const CONTROLLED: &[Part] = &[
+    Part::ControlPlane,
+    Part::Controllers,
+    Part::IdentityProvider,
+    Part::Keyring,
+];
+
+/// Events wait for a second, and may be sent a second time.
+const SOON: Duration = Duration::from_secs(30);
+
+/// Says who is expected, as an operator would.
+fn expecting(config: &mut Value) {
+    config["audit"]["expected"] = json!({"usernames": ["alice", "bob"], "groups": ["dev", "ops"]});
+}
+
+fn credential_id(identity: &Identity) -> String {
+    let der = pki::openssl_bytes(&["x509", "-outform", "der"], &identity.certificate);
+    format!("X509SHA256={}", HEXLOWER.encode(&fakes::sha256(der)))
+}
+
+/// Records of findings, in the order they were logged.
+fn findings(issuer: &Issuer) -> Vec<Value> {
+    let log = issuer.log();
+    let records = log
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    records
+        .filter(|record| {
+            record["message"] == "a certificate was used that should not be" && record["user"] != "test-admin"
+        })
+        .collect()
+}
+
+/// The names of what was found about a credential.
+fn found(issuer: &Issuer, id: &str) -> Vec<String> {
+    let mut names: Vec<_> = findings(issuer)
+        .iter()
+        .filter(|record| record["credential_id"] == id)
+        .map(|record| record["finding"].as_str().expect("a name").to_owned())
+        .collect();
+    names.sort_unstable();
+    names
+}
+
+#[test]
+fn certificates_that_should_not_be_are_found_at_their_first_use() {
+    if !present(PARTS) {
+        return;
+    }
+    let cluster = OnceLock::<Cluster>::new();
+    let world = World::asking(&SITE, "found", &cluster, |prepared| prepared.edit(expecting));
+    let (cluster, issuer) = (world.cluster, &world.issuer);
+    world.idp.user("alice", &json!({"groups": ["dev"]}));
+    let alice = world.machine("alice");
+    let user = alice.whoami();
+    let marker = user["groups"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter_map(Value::as_str)
+        .find(|group| group.starts_with("gatepass:session:"))
+        .expect("a marker");
+    let foreign = "foreign-certificate";
+    let (name, group) = ("unexpected-username", "unexpected-group");
+    for (who, groups, expected) in [
+        ("alice", &["dev"][..], &[foreign][..]),
+        ("alice", &["dev", "accounting"], &[foreign, group]),
+        ("mallory", &["dev"], &[foreign, name]),
+        ("system:serviceaccount:kube-system:default", &[], &[foreign, name]),
+        // Groups under which a policy that drops them by name would not see anybody.
+        ("alice", &["system:serviceaccounts"], &[foreign, group]),
+        ("alice", &["system:nodes"], &[foreign, group]),
+        ("system:kube-scheduler", &["system:masters"], &[group]),
+        (
+            "kubernetes-admin",
+            &["kubeadm:cluster-admins"],
+            &[foreign, group, name],
+        ),
+        // Alice's marker, under another name, and beside another group.
+        ("bob", &["dev", marker], &[foreign]),
+        ("alice", &["ops", marker], &[foreign]),
+        ("alice", &["system:masters", marker], &[foreign, group]),
+        (
+            "break-glass:carol",
+            &["gatepass:break-glass"],
+            &["break-glass-used"],
+        ),
+    ] {
+        let identity = cluster.sign_for(who, groups);
+        let id = credential_id(&identity);
+        let holder = Holder::new(identity, cluster);
+        holder.list_pods();
+        until(&format!("{who} {groups:?} is found"), SOON, || {
+            (found(issuer, &id) == expected).then_some(())
+        });
+        // Once, however often it is used.
+        holder.list_pods();
+    }
+
+    // Hers is no finding until it is revoked by its credential ID.
+    cluster.let_group_list_pods("dev");
+    let holder = Holder::of(&alice, issuer, cluster);
+    holder.until(200, Instant::now());
+    let id = credential_id(&holder.identity);
+    let revocation = json!({
+        "apiVersion": "gatepass.dev/v1alpha1", "kind": "Revocation", "metadata": {"name": "leaked"},
+        "spec": {"target": {"credentialId": id}, "loggedInBefore": "2100-01-01T00:00:00Z"},
+    });
+    assert_eq!(found(issuer, &id), [""; 0]);
+    write_atomically(
+        &issuer.dir().join("revocations/leaked.json"),
+        &revocation.to_string(),
+    );
+    holder.until(403, Instant::now());
+    until("the revoked credential is found", SOON, || {
+        (found(issuer, &id) == ["known-bad-credential"]).then_some(())
+    });
+    let records = findings(issuer);
+    let hers = records
+        .iter()
+        .find(|record| record["credential_id"] == id)
+        .expect("it was found");
+    assert_eq!(
+        (
+            &hers["user"],
+            &hers["session"],
+            &hers["source_ips"],
+            &hers["verb"]
+        ),
+        (
+            &json!("alice"),
+            &json!(holder.facts().session),
+            &json!("127.0.0.1"),
+            &json!("list")
+        )
+    );
+    assert!(
+        !hers.to_string().contains(marker),
+        "the tag of a marker is not logged"
+    );
+    // Nothing twice.
+    let mut all: Vec<_> = records
+        .iter()
+        .map(|record| (record["finding"].to_string(), record["credential_id"].to_string()))
+        .collect();
+    let count = all.len();
+    all.sort_unstable();
+    all.dedup();
+    assert_eq!(all.len(), count, "{records:#?}");
+    let metrics = issuer.metrics();
+    assert!(
+        metrics.contains("\ngatepass_findings_total{finding=\"known-bad-credential\"} 1\n"),
+        "{metrics}"
+    );
+    assert!(
+        metrics.contains("\ngatepass_audit_events_unreadable_total 0\n"),
+        "{metrics}"
+    );
+}
+
+fn events(issuer: &Issuer) -> u64 {
+    let metrics = issuer.metrics();
+    let line = metrics
+        .lines()
+        .find_map(|line| line.strip_prefix("gatepass_audit_events_total "));
+    line.and_then(|count| count.parse().ok()).expect("a counter")
+}
+
+/// The real one, with a certificate as kubeadm makes it.
+fn controller_manager(world: &World<'_>) -> Leashed {
+    let identity = world.cluster.sign_for("system:kube-controller-manager", &[]);
+    let mut command = Command::new(control_plane("kube-controller-manager"));
+    command
+        .arg(format!(
+            "--kubeconfig={}",
+            world.cluster.kubeconfig_for(&identity).display()
+        ))
+        .args(["--leader-elect=true", "--secure-port=0"]);
+    let log = world.dir.join("kube-controller-manager.log");
+    Leashed::spawn("kube-controller-manager", &command, &log, None, Farewell::Kill)
+}
+
+#[test]
+fn two_minutes_of_ordinary_traffic_are_no_finding() {
+    if !present(CONTROLLED) {
+        return;
+    }
+    let cluster = OnceLock::<Cluster>::new();
+    let world = World::asking(&SITE, "ordinary", &cluster, |prepared| prepared.edit(expecting));
+    let (cluster, issuer) = (world.cluster, &world.issuer);
+    cluster.let_group_list_pods("dev");
+    let alice = Holder::of(&world.machine("alice"), issuer, cluster);
+    let signed = |name: &str, groups: &[&str]| Holder::new(cluster.sign_for(name, groups), cluster);
+    let ordinary = [
+        (alice, "/api/v1/namespaces/default/pods"),
+        (signed("system:kube-scheduler", &[]), "/api/v1/pods"),
+        (
+            signed("system:node:worker-1.example", &["system:nodes"]),
+            "/api/v1/nodes/worker-1.example",
+        ),
+        (
+            signed("system:kube-proxy", &["system:node-proxier"]),
+            "/api/v1/services",
+        ),
+    ];
+    let controllers = controller_manager(&world);
+    let begun = Instant::now();
+    let before = events(issuer);
+    until("two minutes have passed", Duration::from_secs(180), || {
+        for (holder, path) in &ordinary {
+            holder.get(path);
+        }
+        (begun.elapsed() >= Duration::from_secs(120)).then_some(())
+    });
+    let log = std::fs::read_to_string(world.dir.join("kube-controller-manager.log")).expect("it logs");
+    assert!(
+        log.contains("Started controller")
+            || log.contains("Starting controller")
+            || log.contains("Caches are synced"),
+        "the controllers were at work: {log}"
+    );
+    drop(controllers);
+    // What comes last is found: all before it was looked at.
+    let stranger = signed("mallory", &["dev"]);
+    stranger.list_pods();
+    let id = credential_id(&stranger.identity);
+    until("the stranger is found", SOON, || {
+        (found(issuer, &id).len() == 2).then_some(())
+    });
+    let others: Vec<_> = findings(issuer)
+        .into_iter()
+        .filter(|record| record["credential_id"] != id)
+        .collect();
+    assert!(others.is_empty(), "{others:#?}");
+    let looked_at = events(issuer) - before;
+    assert!(looked_at > 1000, "{looked_at} events");
+}
+
+#[test]
+fn only_api_servers_may_report_or_ask() {
+    if !present(PARTS) {
+        return;
+    }
+    let cluster = OnceLock::<Cluster>::new();
+    let own = Authority::new("API servers of the test");
+    let world = World::asking(&SITE, "only", &cluster, |prepared| {
+        let path = prepared.dir.join("own-ca.crt");
+        std::fs::write(&path, own.pem()).expect("it is writable");
+        prepared.edit(|config| config["webhooks"]["clients"]["ca"] = json!(path));
+    });
+    let issuer = &world.issuer;
+    let url = format!("https://{}", issuer.webhooks_address());
+    let alice = Holder::of(&world.machine("alice"), issuer, world.cluster);
+    let ordinary = world.cluster.sign_for("kube-apiserver", &[]);
+    let api_server = own.client("kube-apiserver", "x");
+    let another = own.client("mallory", "x");
+    let events = json!({"kind": "EventList", "apiVersion": "audit.k8s.io/v1", "items": []});
+    let review = json!({"kind": "SubjectAccessReview", "apiVersion": "authorization.k8s.io/v1", "spec": {"user": "x"}});
+    for (path, body) in [("/v1/audit", &events), ("/v1/authorize", &review)] {
+        let send = |http: &Http| {
+            let json = [("content-type", "application/json")];
+            http.send("POST", &format!("{url}{path}"), &json, body.to_string().into())
+                .map(|answer| answer.status)
+        };
+        let showing =
+            |identity: &Identity| Http::showing(&issuer.serving_ca, &identity.certificate, &identity.key);
+        assert_eq!(send(&showing(&api_server)), Ok(200), "{path}");
+        assert_eq!(send(&showing(&another)), Ok(403), "{path}");
+        for refused in [
+            showing(&ordinary),
+            showing(&alice.identity),
+            Http::trusting(&issuer.serving_ca),
+        ] {
+            let error = send(&refused).expect_err("the handshake fails");
+            assert!(
+                error.contains("UnknownCA")
+                    || error.contains("CertificateRequired")
+                    || error.contains("BadCertificate"),
+                "{path}: {error}"
+            );
+        }
+    }
+}
