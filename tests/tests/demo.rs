@@ -5,7 +5,7 @@ use std::process::Command;
 use e2e::parts::{Part, present};
 
 #[test]
-fn the_demo_ends_with_the_whoami_table_and_the_line_that_proves_the_credential_id() {
+fn the_demo_shows_who_came_in_proves_the_credential_id_and_ends_a_stolen_session() {
     if !present(&[Part::ControlPlane, Part::IdentityProvider, Part::Keyring]) {
         return;
     }
@@ -23,13 +23,19 @@ fn the_demo_ends_with_the_whoami_table_and_the_line_that_proves_the_credential_i
         "Username  ",
         "Groups  ",
         "openssl x509",
+        "kubectl gatepass revoke --session",
+        "Error from server (Forbidden): pods is forbidden",
+        "Gatepass: access was revoked: laptop stolen, ticket 4711",
+        "From the write to the first answer 403: ",
+        "a login is needed",
     ] {
         assert!(shown.contains(part), "{part} is missing: {shown}");
     }
     let digest = shown
         .lines()
-        .last()
+        .skip_while(|line| !line.contains("$ openssl x509"))
+        .nth(1)
         .and_then(|line| line.split_whitespace().next())
-        .expect("a last line");
+        .expect("a digest");
     assert!(shown.contains(&format!("X509SHA256={digest}")), "{shown}");
 }
