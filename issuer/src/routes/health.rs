@@ -78,6 +78,8 @@ struct Revocation {
     /// `null` before the store was first read.
     age_seconds: Option<i64>,
     count: usize,
+    /// Documents that are ignored because they mean nothing, or too much; the log names them.
+    problems: usize,
     stale: bool,
 }
 
@@ -92,6 +94,7 @@ impl Revocation {
             },
             age_seconds: age,
             count: health.revocations.len(),
+            problems: health.revocations.problems(),
             stale: age.is_none_or(|age| age > MAX_AGE),
         }
     }
