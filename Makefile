@@ -40,10 +40,12 @@ test: ## everything, on real parts; installs and builds what it needs
 	# part of it would have other features and be compiled again. End-to-end tests wait more than they compute, so more of
 	# them run side by side than there are cores.
 	tests/keyring/every-state.sh
-	# A minute of renewals beside all else: it waits nearly all of its time.
-	cargo test --locked --workspace --test soak -- --ignored & soak=$$!
+	# Those that wait nearly all of their time, minutes each, run beside all else.
+	cargo test --locked --workspace --test soak --test detection -- --ignored & waiting=$$!
+	cargo test --locked -p e2e --test revocation -- --ignored & cut=$$!
 	RUST_TEST_THREADS=4 cargo test --locked --workspace
-	wait $$soak
+	wait $$waiting
+	wait $$cut
 
 soak: ## ten minutes of renewals by fifty sessions while two issuers restart in turn
 	@tests/setup & setup=$$!
@@ -71,6 +73,7 @@ bench: release ## today's figures beside their anchors
 	cargo build --locked --quiet --workspace --bin hot-path --bin revocation-time
 	GATEPASS_BIN=$(dist) target/debug/hot-path
 	GATEPASS_BIN=$(dist) target/debug/revocation-time
+	GATEPASS_TRAFFIC_SECONDS=600 cargo test --locked --workspace --test detection -- --ignored
 
 release: ## both binaries as shipped, static, in target/dist
 	export RUSTFLAGS="-C target-feature=+crt-static -C relocation-model=static"

@@ -282,6 +282,7 @@ fn through(kubeconfig: &Path, cluster: &Cluster, port: u16, to: &Path) {
 }
 
 #[test]
+#[ignore = "more than a minute: `make test` runs it beside the others"]
 fn a_replica_cut_off_for_a_minute_delays_no_other_and_what_it_signs_meanwhile_is_denied() {
     if !present(PARTS) {
         return;

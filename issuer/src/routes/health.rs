@@ -78,7 +78,7 @@ struct Revocation {
     /// `null` before the store was first read.
     age_seconds: Option<i64>,
     count: usize,
-    /// Documents that revoke nothing, because they cannot be read. The log says which.
+    /// Documents that are not in force, because they cannot be read, mean nothing, or mean too much; the log names them.
     problems: usize,
     stale: bool,
 }

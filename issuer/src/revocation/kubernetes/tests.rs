@@ -106,7 +106,7 @@ impl Followed {
         let body = service.oneshot(request).await.unwrap().into_body();
         self.time.fetch_add(lasts, Ordering::SeqCst);
         let mut body = std::pin::pin!(body);
-        while let Some(Ok(_)) = body.frame().await {}
+        while body.frame().await.is_some() {}
     }
 
     /// As if the newest had been read at this very moment: the watch decides.
@@ -423,4 +423,219 @@ fn a_watch_is_begun_anew_only_where_trying_again_cannot_help() {
         assert_eq!(is_lost_for_good(&answered(code)), lost, "{code}");
     }
     assert!(!is_lost_for_good(&watcher::Error::NoResourceVersion));
+}
+
+/// An API server with objects that are created, replaced under their version, and deleted under preconditions.
+#[derive(Clone, Default)]
+struct Objects(Arc<Mutex<Held>>);
+
+#[derive(Default)]
+struct Held {
+    by_name: std::collections::BTreeMap<String, Value>,
+    version: u64,
+    requests: Vec<String>,
+    /// Somebody else who writes an object between our reading and our writing it, so many times.
+    rival: usize,
+}
+
+impl Held {
+    fn keep(&mut self, name: &str, mut object: Value) -> Value {
+        self.version += 1;
+        object["metadata"]["resourceVersion"] = self.version.to_string().into();
+        object["metadata"]["uid"] = name.into();
+        object["metadata"]["creationTimestamp"] = "2026-09-21T14:13:20Z".into();
+        self.by_name.insert(name.to_owned(), object.clone());
+        object
+    }
+
+    fn answer(&mut self, method: &str, path: &str, body: &[u8]) -> (u16, Value) {
+        let refused = |code: u16, reason: &str| {
+            let status = json!({"kind": "Status", "status": "Failure", "code": code, "reason": reason, "message": reason});
+            (code, status)
+        };
+        let name = path.rsplit('/').next().unwrap().to_owned();
+        let body: Value = serde_json::from_slice(body).unwrap_or_default();
+        self.requests.push(format!("{method} {name}"));
+        let old = self.by_name.get(&name).cloned();
+        match (method, old) {
+            ("GET", _) if name == PLURAL => {
+                let items: Vec<_> = self.by_name.values().collect();
+                (200, json!({"metadata": {"resourceVersion": "1"}, "items": items}))
+            }
+            ("POST", _) => {
+                let name = body["metadata"]["name"].as_str().unwrap().to_owned();
+                if self.by_name.contains_key(&name) {
+                    return refused(409, "AlreadyExists");
+                }
+                (201, self.keep(&name, body))
+            }
+            ("GET", Some(old)) => (200, old),
+            ("PUT" | "DELETE", Some(old)) => {
+                if self.rival > 0 {
+                    self.rival -= 1;
+                    self.keep(&name, old.clone());
+                }
+                let now = &self.by_name[&name]["metadata"];
+                let wanted = if method == "PUT" {
+                    &body["metadata"]
+                } else {
+                    &body["preconditions"]
+                };
+                if wanted["resourceVersion"] != now["resourceVersion"] || wanted["uid"] != now["uid"] {
+                    return refused(409, "Conflict");
+                }
+                if method == "PUT" {
+                    return (200, self.keep(&name, body));
+                }
+                (200, self.by_name.remove(&name).unwrap())
+            }
+            _ => refused(404, "NotFound"),
+        }
+    }
+}
+
+impl Objects {
+    fn store(&self) -> (Kubernetes, Arc<Revocations>) {
+        let held = Arc::clone(&self.0);
+        let service = tower::service_fn(move |request: Request<kube::client::Body>| {
+            let held = Arc::clone(&held);
+            async move {
+                let (head, body) = request.into_parts();
+                let body = body.collect().await.unwrap().to_bytes();
+                let (status, answer) =
+                    held.lock()
+                        .unwrap()
+                        .answer(head.method.as_str(), head.uri.path(), &body);
+                let body = kube::client::Body::from(answer.to_string().into_bytes());
+                Ok::<_, Infallible>(Response::builder().status(status).body(body).unwrap())
+            }
+        });
+        let store = Kubernetes::new(None);
+        store
+            .api
+            .set(Kubernetes::objects(Client::new(service, "default")))
+            .unwrap();
+        let revocations = Arc::new(Revocations::new(Mode::BestEffort));
+        store.contact.tells(Arc::clone(&revocations), Arc::new(|| NOW));
+        (store, revocations)
+    }
+
+    fn spec(&self, name: &str) -> Value {
+        self.0.lock().unwrap().by_name[name]["spec"].clone()
+    }
+
+    fn requests(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().unwrap().requests)
+    }
+}
+
+fn alice(before: &str) -> RevocationSpec {
+    serde_json::from_value(json!({"target": {"user": "alice"}, "loggedInBefore": before})).unwrap()
+}
+
+const EARLIER: &str = "2026-09-21T14:13:10Z";
+const LATER: &str = "2026-09-21T14:13:30Z";
+
+#[tokio::test]
+async fn what_is_put_is_in_force_at_once_and_kept_by_one_object() {
+    let objects = Objects::default();
+    let (store, revocations) = objects.store();
+    store.put("a", &alice(EARLIER), Existing::Leave).await.unwrap();
+    assert_eq!(revocations.len(), 1, "before any watch has told of it");
+    assert_eq!(objects.requests(), ["POST revocations"]);
+    store.put("a", &alice(LATER), Existing::Leave).await.unwrap();
+    assert_eq!(objects.requests(), ["POST revocations", "GET a"]);
+    assert_eq!(objects.spec("a")["loggedInBefore"], EARLIER);
+
+    // Somebody else writes it at the same time, twice.
+    objects.0.lock().unwrap().rival = 2;
+    store.put("a", &alice(LATER), Existing::Replace).await.unwrap();
+    let requests = objects.requests();
+    assert_eq!(
+        requests.iter().filter(|one| *one == "PUT a").count(),
+        3,
+        "{requests:?}"
+    );
+    assert_eq!(objects.spec("a")["loggedInBefore"], LATER);
+    store.put("a", &alice(EARLIER), Existing::Replace).await.unwrap();
+    assert_eq!(objects.spec("a")["loggedInBefore"], LATER, "never less");
+    assert_eq!(revocations.len(), 1);
+
+    // An object of that name that revokes somebody else is no success.
+    let bob: RevocationSpec = serde_json::from_value(json!({"target": {"user": "bob"}})).unwrap();
+    let refused = store.put("a", &bob, Existing::Leave).await.unwrap_err();
+    assert_eq!(refused.0, "a is there already, with another target");
+    // Nor is one that others keep writing.
+    objects.0.lock().unwrap().rival = usize::MAX;
+    let even_later = alice("2026-09-21T14:13:40Z");
+    let refused = store.put("a", &even_later, Existing::Replace).await.unwrap_err();
+    assert_eq!(refused.0, "others keep writing a");
+}
+
+#[tokio::test]
+async fn what_is_put_while_all_is_read_anew_is_not_lost_and_what_is_deleted_then_does_not_stay() {
+    let objects = Objects::default();
+    let (store, revocations) = objects.store();
+    let api = store.api().await.unwrap();
+    let clock: Clock = Arc::new(|| NOW);
+    store.take(Event::Init, api, &revocations, &clock).await;
+    // The list was answered before these were written.
+    store.put("a", &alice(EARLIER), Existing::Leave).await.unwrap();
+    store.put("b", &alice(EARLIER), Existing::Leave).await.unwrap();
+    objects.0.lock().unwrap().by_name.remove("b");
+    store.take(Event::InitDone, api, &revocations, &clock).await;
+    assert_eq!(revocations.len(), 1);
+}
+
+#[tokio::test]
+async fn a_sweep_deletes_what_has_ended_as_it_was_seen_and_reads_nothing_before() {
+    let objects = Objects::default();
+    let (store, revocations) = objects.store();
+    let api = store.api().await.unwrap();
+    let clock: Clock = Arc::new(|| NOW);
+    let (soon, session) = ("2026-09-21T14:14:20Z", format!("{ID}-{ID}"));
+    for (name, spec) in [
+        ("ends", json!({"target": {"user": "a"}, "expiresAt": soon})),
+        ("extended", json!({"target": {"user": "b"}, "expiresAt": soon})),
+        (
+            "later",
+            json!({"target": {"user": "c"}, "expiresAt": "2026-09-22T14:14:20Z"}),
+        ),
+        ("never", json!({"target": {"user": "d"}})),
+        ("session", json!({"target": {"session": session}})),
+        (
+            "ignored",
+            json!({"target": {"user": "system:x"}, "expiresAt": soon}),
+        ),
+    ] {
+        let object = objects
+            .0
+            .lock()
+            .unwrap()
+            .keep(name, json!({"metadata": {"name": name}, "spec": spec}));
+        let event = Event::Apply(serde_json::from_value(object).unwrap());
+        store.take(event, api, &revocations, &clock).await;
+    }
+    objects.requests();
+    assert_eq!(store.sweep(NOW + 59, 3600).await, Ok(0));
+    assert!(objects.requests().is_empty(), "nothing is due");
+    // Whoever makes the first that is due last longer does so after it was listed.
+    objects.0.lock().unwrap().rival = 1;
+    assert_eq!(store.sweep(NOW + 60, 3600).await, Ok(1));
+    let left = |objects: &Objects| {
+        objects
+            .0
+            .lock()
+            .unwrap()
+            .by_name
+            .keys()
+            .cloned()
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(left(&objects), ["ends", "ignored", "later", "never", "session"]);
+    // That one is looked at again.
+    assert_eq!(store.sweep(NOW + 60, 3600).await, Ok(1));
+    assert_eq!(store.sweep(NOW + 3599, 3600).await, Ok(0));
+    assert_eq!(store.sweep(NOW + 3600, 3600).await, Ok(1));
+    assert_eq!(left(&objects), ["ignored", "later", "never"]);
 }
