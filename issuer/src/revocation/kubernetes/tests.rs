@@ -3,7 +3,7 @@ use std::convert::Infallible;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::task::{Context, Poll};
 
-use gatepass_api::revocation::Target;
+use gatepass_api::revocation::{RevocationSpec, Target};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body, Bytes, Frame};
 use hyper::{Request, Response};
@@ -12,7 +12,9 @@ use tower::{Layer as _, Service, ServiceExt as _};
 use super::contact::{Contact, Notes};
 use super::document::{Document, Due, End};
 use super::*;
+use crate::revocation::store::Existing;
 use crate::revocation::{Holder, Mode};
+use serde_json::json;
 
 const NOW: i64 = 1_790_000_000;
 const ID: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaa";
