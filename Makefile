@@ -41,11 +41,9 @@ test: ## everything, on real parts; installs and builds what it needs
 	# them run side by side than there are cores.
 	tests/keyring/every-state.sh
 	# Those that wait nearly all of their time, minutes each, run beside all else.
-	cargo test --locked --workspace --test soak --test detection -- --ignored & waiting=$$!
-	cargo test --locked -p e2e --test revocation -- --ignored & cut=$$!
+	cargo test --locked --workspace --test soak --test cut_off --test ordinary_traffic -- --ignored & waiting=$$!
 	RUST_TEST_THREADS=4 cargo test --locked --workspace
 	wait $$waiting
-	wait $$cut
 
 soak: ## ten minutes of renewals by fifty sessions while two issuers restart in turn
 	@tests/setup & setup=$$!
@@ -73,7 +71,7 @@ bench: release ## today's figures beside their anchors
 	cargo build --locked --quiet --workspace --bin hot-path --bin revocation-time
 	GATEPASS_BIN=$(dist) target/debug/hot-path
 	GATEPASS_BIN=$(dist) target/debug/revocation-time
-	GATEPASS_TRAFFIC_SECONDS=600 cargo test --locked --workspace --test detection -- --ignored
+	GATEPASS_TRAFFIC_SECONDS=600 cargo test --locked --workspace --test ordinary_traffic -- --ignored
 
 release: ## both binaries as shipped, static, in target/dist
 	export RUSTFLAGS="-C target-feature=+crt-static -C relocation-model=static"

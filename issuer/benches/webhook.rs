@@ -81,7 +81,7 @@ fn main() {
     ];
     let addresses = servers.map(|(name, router)| (name, serve(router, &webhooks)));
     for connections in [1, 8, 64] {
-        let mut seen = addresses.clone().map(|(name, _)| (name, Vec::new(), Vec::new()));
+        let mut seen = addresses.map(|(name, _)| (name, Vec::new(), Vec::new()));
         for round in 0..=ROUNDS {
             for ((_, address), (_, rates, latencies)) in addresses.iter().zip(&mut seen) {
                 let (count, times) = load(*address, &client, connections);

@@ -15,10 +15,7 @@ use serde_json::Value;
 
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 use crate::http::{Http, runtime, tls_provider};
@@ -97,68 +94,6 @@ impl Counter {
     pub fn connections(&self) -> u64 {
         self.connections.load(Ordering::SeqCst)
     }
-}
-
-/// A line that can be cut: bytes pass while it is whole. While it is cut nothing passes and nothing is refused, as behind a
-/// firewall that drops what it does not like, for connections that are open and for new ones.
-pub struct Line {
-    /// The port it listens on.
-    pub port: u16,
-    whole: watch::Sender<bool>,
-}
-
-impl Line {
-    /// Listens on a free port for whoever listens on `upstream`.
-    pub fn start(upstream: u16) -> Self {
-        let listener = runtime()
-            .block_on(TcpListener::bind("127.0.0.1:0"))
-            .expect("loopback has a free port");
-        let port = listener
-            .local_addr()
-            .expect("a bound listener has an address")
-            .port();
-        let (whole, watched) = watch::channel(true);
-        runtime().spawn(async move {
-            while let Ok((inward, _)) = listener.accept().await {
-                let watched = watched.clone();
-                tokio::spawn(async move {
-                    let mut waiting = watched.clone();
-                    if waiting.wait_for(|whole| *whole).await.is_err() {
-                        return;
-                    }
-                    let Ok(outward) = TcpStream::connect(("127.0.0.1", upstream)).await else {
-                        return;
-                    };
-                    let (inward, outward) = (inward.into_split(), outward.into_split());
-                    tokio::join!(
-                        pass(inward.0, outward.1, watched.clone()),
-                        pass(outward.0, inward.1, watched)
-                    );
-                });
-            }
-        });
-        Self { port, whole }
-    }
-
-    /// Cuts it, or mends it.
-    pub fn set(&self, whole: bool) {
-        self.whole.send_replace(whole);
-    }
-}
-
-/// One direction. What was read before the cut is held back until it is mended.
-async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut whole: watch::Receiver<bool>) {
-    let mut buffer = vec![0; 16 * 1024];
-    while let Ok(read) = from.read(&mut buffer).await {
-        if read == 0 || whole.wait_for(|whole| *whole).await.is_err() {
-            break;
-        }
-        if to.write_all(&buffer[..read]).await.is_err() {
-            break;
-        }
-    }
-    // Whoever is on the other side learns that nothing more comes.
-    let _gone = to.shutdown().await;
 }
 
 /// What was sent to an issuer, as its operator sees it.

@@ -19,6 +19,7 @@
 pub mod clock;
 pub mod cluster;
 pub mod exchange;
+pub mod findings;
 pub mod front;
 pub mod holder;
 pub mod http;

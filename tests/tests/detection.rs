@@ -1,65 +1,23 @@
 //! What a real API server's audit events say of those who use certificates.
 
-use std::process::Command;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use data_encoding::HEXLOWER;
 use e2e::cluster::Cluster;
+use e2e::findings::{credential_id, expecting, findings, found};
 use e2e::holder::Holder;
 use e2e::http::Http;
-use e2e::issuer::Issuer;
-use e2e::parts::{Part, control_plane, present};
-use e2e::pki::{self, Authority, Identity};
-use e2e::process::{Farewell, Leashed, until, write_atomically};
+use e2e::parts::{Part, present};
+use e2e::pki::{Authority, Identity};
+use e2e::process::{until, write_atomically};
 use e2e::world::{Site, World};
 use serde_json::{Value, json};
 
 static SITE: Site = Site::new("detection");
 const PARTS: &[Part] = &[Part::ControlPlane, Part::IdentityProvider, Part::Keyring];
-const CONTROLLED: &[Part] = &[
-    Part::ControlPlane,
-    Part::Controllers,
-    Part::IdentityProvider,
-    Part::Keyring,
-];
 
 /// Events wait for a second, and may be sent a second time.
 const SOON: Duration = Duration::from_secs(30);
-
-/// Says who is expected, as an operator would.
-fn expecting(config: &mut Value) {
-    config["audit"]["expected"] = json!({"usernames": ["alice", "bob"], "groups": ["dev", "ops"]});
-}
-
-fn credential_id(identity: &Identity) -> String {
-    let der = pki::openssl_bytes(&["x509", "-outform", "der"], &identity.certificate);
-    format!("X509SHA256={}", HEXLOWER.encode(&fakes::sha256(der)))
-}
-
-/// Records of findings, in the order they were logged.
-fn findings(issuer: &Issuer) -> Vec<Value> {
-    let log = issuer.log();
-    let records = log
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    records
-        .filter(|record| {
-            record["message"] == "a certificate was used that should not be" && record["user"] != "test-admin"
-        })
-        .collect()
-}
-
-/// The names of what was found about a credential.
-fn found(issuer: &Issuer, id: &str) -> Vec<String> {
-    let mut names: Vec<_> = findings(issuer)
-        .iter()
-        .filter(|record| record["credential_id"] == id)
-        .map(|record| record["finding"].as_str().expect("a name").to_owned())
-        .collect();
-    names.sort_unstable();
-    names
-}
 
 #[test]
 fn certificates_that_should_not_be_are_found_at_their_first_use() {
@@ -175,94 +133,6 @@ fn certificates_that_should_not_be_are_found_at_their_first_use() {
         metrics.contains("\ngatepass_audit_events_unreadable_total 0\n"),
         "{metrics}"
     );
-}
-
-fn events(issuer: &Issuer) -> u64 {
-    let metrics = issuer.metrics();
-    let line = metrics
-        .lines()
-        .find_map(|line| line.strip_prefix("gatepass_audit_events_total "));
-    line.and_then(|count| count.parse().ok()).expect("a counter")
-}
-
-/// The real one, with a certificate as kubeadm makes it.
-fn controller_manager(world: &World<'_>) -> Leashed {
-    let identity = world.cluster.sign_for("system:kube-controller-manager", &[]);
-    let mut command = Command::new(control_plane("kube-controller-manager"));
-    command
-        .arg(format!(
-            "--kubeconfig={}",
-            world.cluster.kubeconfig_for(&identity).display()
-        ))
-        .args(["--leader-elect=true", "--secure-port=0"]);
-    let log = world.dir.join("kube-controller-manager.log");
-    Leashed::spawn("kube-controller-manager", &command, &log, None, Farewell::Kill)
-}
-
-/// Two minutes, or as many seconds as `GATEPASS_TRAFFIC_SECONDS` says.
-fn duration() -> Duration {
-    let seconds = variable("GATEPASS_TRAFFIC_SECONDS").map(|text| {
-        let text = text.into_string().expect("GATEPASS_TRAFFIC_SECONDS is a number");
-        text.parse().expect("GATEPASS_TRAFFIC_SECONDS is a number")
-    });
-    Duration::from_secs(seconds.unwrap_or(120))
-}
-
-#[test]
-#[ignore = "two minutes: `make test` runs it beside the others, `make bench` ten minutes of it"]
-fn two_minutes_of_ordinary_traffic_are_no_finding() {
-    if !present(CONTROLLED) {
-        return;
-    }
-    let cluster = OnceLock::<Cluster>::new();
-    let world = World::asking(&SITE, "ordinary", &cluster, |prepared| prepared.edit(expecting));
-    let (cluster, issuer) = (world.cluster, &world.issuer);
-    cluster.let_group_list_pods("dev");
-    let alice = Holder::of(&world.machine("alice"), issuer, cluster);
-    let signed = |name: &str, groups: &[&str]| Holder::new(cluster.sign_for(name, groups), cluster);
-    let ordinary = [
-        (alice, "/api/v1/namespaces/default/pods"),
-        (signed("system:kube-scheduler", &[]), "/api/v1/pods"),
-        (
-            signed("system:node:worker-1.example", &["system:nodes"]),
-            "/api/v1/nodes/worker-1.example",
-        ),
-        (
-            signed("system:kube-proxy", &["system:node-proxier"]),
-            "/api/v1/services",
-        ),
-    ];
-    let controllers = controller_manager(&world);
-    let begun = Instant::now();
-    let before = events(issuer);
-    until("the time has passed", duration() + Duration::from_secs(60), || {
-        for (holder, path) in &ordinary {
-            holder.get(path);
-        }
-        (begun.elapsed() >= duration()).then_some(())
-    });
-    let log = std::fs::read_to_string(world.dir.join("kube-controller-manager.log")).expect("it logs");
-    assert!(
-        log.contains("Started controller")
-            || log.contains("Starting controller")
-            || log.contains("Caches are synced"),
-        "the controllers were at work: {log}"
-    );
-    drop(controllers);
-    // What comes last is found: all before it was looked at.
-    let stranger = signed("mallory", &["dev"]);
-    stranger.list_pods();
-    let id = credential_id(&stranger.identity);
-    until("the stranger is found", SOON, || {
-        (found(issuer, &id).len() == 2).then_some(())
-    });
-    let others: Vec<_> = findings(issuer)
-        .into_iter()
-        .filter(|record| record["credential_id"] != id)
-        .collect();
-    assert!(others.is_empty(), "{others:#?}");
-    let looked_at = events(issuer) - before;
-    assert!(looked_at > 1000, "{looked_at} events");
 }
 
 #[test]

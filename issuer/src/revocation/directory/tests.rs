@@ -340,13 +340,20 @@ async fn what_is_there_is_left_if_it_does_as_much_and_never_weakened() {
             .unwrap()
     );
     assert_eq!(read().target, user("alice"));
-    it.directory
+    // A document of that name which denies somebody else is no success.
+    let other = it
+        .directory
         .put("a", &spec(user("bob"), NOW, None), Existing::Replace)
-        .await
-        .unwrap();
+        .await;
+    assert!(
+        other
+            .unwrap_err()
+            .0
+            .ends_with("a is there already, with another target")
+    );
     assert_eq!(
         (it.denied(), it.files()),
-        (vec!["bob"], vec!["a.json".to_owned()])
+        (vec!["alice"], vec!["a.json".to_owned()])
     );
 }
 

@@ -10,7 +10,7 @@ use gatepass_api::revocation::{Revocation, RevocationSpec, Target};
 
 use super::super::Checked;
 use super::document::{self, Fault, Stamp};
-use crate::clock::rfc3339;
+use crate::revocation::store::{Existing, joined};
 
 /// Held by who changes something; never removed, because two could then lock two files of that name.
 pub(super) const LOCK: &str = ".lock";
@@ -120,7 +120,15 @@ pub(super) fn put(directory: &Path, name: &str, spec: &RevocationSpec, ifs: Ifs)
         let Ok((_, old)) = document::load(directory, file) else {
             continue;
         };
-        match joined(&old.spec, &spec, ifs)? {
+        let invalid = |why: String| io::Error::new(io::ErrorKind::InvalidInput, why);
+        if old.spec.target != spec.target {
+            return Err(invalid(format!("{name} is there already, with another target")));
+        }
+        let existing = match ifs {
+            Ifs::Refuse | Ifs::Leave => Existing::Leave,
+            Ifs::Extend => Existing::Replace,
+        };
+        match joined(&old.spec, None, &spec, existing).map_err(|error| invalid(error.to_string()))? {
             None => return Ok(Written::No),
             Some(joined) => spec = joined,
         }
@@ -146,33 +154,6 @@ pub(super) fn put(directory: &Path, name: &str, spec: &RevocationSpec, ifs: Ifs)
     drop(temporary);
     sync(directory)?;
     Ok(Written::Yes)
-}
-
-/// Both in one, or `None` if `old` does all that `new` would.
-fn joined(old: &RevocationSpec, new: &RevocationSpec, ifs: Ifs) -> io::Result<Option<RevocationSpec>> {
-    let invalid = |error| io::Error::new(io::ErrorKind::InvalidInput, error);
-    let (was, is) = (
-        Checked::new(old, None).map_err(invalid)?,
-        Checked::new(new, None).map_err(invalid)?,
-    );
-    if old.target != new.target {
-        return Ok(Some(new.clone()));
-    }
-    let end = |checked: &Checked<'_>| checked.expires_at().unwrap_or(i64::MAX);
-    let is_long_enough = end(&was) >= end(&is);
-    let denies_all =
-        was.logged_in_before() >= is.logged_in_before() && (old.block_issuance || !new.block_issuance);
-    if is_long_enough && (denies_all || ifs == Ifs::Leave) {
-        return Ok(None);
-    }
-    let end = end(&was).max(end(&is));
-    Ok(Some(RevocationSpec {
-        target: new.target.clone(),
-        logged_in_before: Some(rfc3339(was.logged_in_before().max(is.logged_in_before()))),
-        block_issuance: old.block_issuance || new.block_issuance,
-        reason: new.reason.clone().or_else(|| old.reason.clone()),
-        expires_at: (end != i64::MAX).then(|| rfc3339(end)),
-    }))
 }
 
 /// True if there was one.
