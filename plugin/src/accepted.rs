@@ -58,6 +58,9 @@ pub struct Spent {
     pub login: String,
     /// When it was refused, Unix seconds by the local clock.
     pub at: i64,
+    /// The time after which a login helps, as the issuer said when it refused; Unix seconds by its clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub login_after: Option<i64>,
 }
 
 /// After a working day a refusal may well have another reason, such as the session's end, against which a login helps.

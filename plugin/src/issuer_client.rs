@@ -319,6 +319,17 @@ impl IssuerError {
             .is_some_and(|code| code.status() < 500 && *code != Code::RateLimited)
     }
 
+    /// When a login begins to help against a revocation, in Unix seconds by the issuer's clock.
+    pub fn login_after(&self) -> Option<i64> {
+        match self {
+            Self::Refused(refusal) => {
+                let after = OffsetDateTime::parse(refusal.login_after()?, &Rfc3339).ok()?;
+                Some(after.unix_timestamp())
+            }
+            _ => None,
+        }
+    }
+
     /// The code of a refusal.
     pub fn code(&self) -> Option<&Code> {
         match self {

@@ -176,6 +176,7 @@ fn a_refused_login_is_spent_for_a_working_day() {
     let spent = Spent {
         login: "a".into(),
         at: now.unix_timestamp(),
+        login_after: None,
     };
     assert!(spent.holds("a", now) && spent.holds("a", now + SPENT - Duration::SECOND));
     assert!(!spent.holds("b", now) && !spent.holds("a", now + SPENT));

@@ -189,7 +189,7 @@ impl Run<'_> {
         let (locks, issuing) = (self.locks(), self.credential_entry()?);
         let _issuing = locks.acquire(&issuing, Purpose::Issue, ISSUE_PATIENCE).await?;
         let mut held = self.replace(accepted, session).await?;
-        let error = match self.exchange(accepted, &mut held, started).await {
+        let (error, login_after) = match self.exchange(accepted, &mut held, started).await {
             Ok(Outcome::Renewed(credential)) => {
                 self.remember_profile(accepted);
                 return Ok(*credential);
@@ -197,17 +197,21 @@ impl Run<'_> {
             // The person took longer than the clocks may differ, or the revocation came meanwhile.
             Ok(Outcome::LoginNeeded {
                 why,
-                because: Because::Revoked,
-            }) => return Err(Error::LoginTooEarly(why)),
-            Ok(Outcome::LoginNeeded { why, .. }) => Error::LoginOfNoUse(why),
+                because: Because::Revoked(after),
+            }) => (Error::LoginTooEarly(why), Some(after)),
+            Ok(Outcome::LoginNeeded { why, .. }) => (Error::LoginOfNoUse(why), None),
             // What passes by itself says nothing about this login.
-            Err(Error::Issuer(error)) if error.is_verdict() => error.into(),
+            Err(Error::Issuer(error)) if error.is_verdict() => {
+                let after = error.login_after();
+                (error.into(), after)
+            }
             Err(error) => return Err(error),
         };
         // Or every command from now on might ask the person, for nothing.
         let spent = Spent {
             login: held.session.fingerprint(),
             at: self.clock.now().unix_timestamp(),
+            login_after,
         };
         let profile = self.settings.profile.clone();
         let note = |accepted: &mut Accepted| drop(accepted.spent.insert(profile, spent));

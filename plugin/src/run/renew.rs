@@ -2,7 +2,7 @@
 
 use aws_lc_rs::rand::SystemRandom;
 use gatepass_api::{CertificateRequest, Code};
-use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
+use time::{Duration, OffsetDateTime};
 
 use super::{Attempt, ISSUE_PATIENCE, REFRESH_PATIENCE, Run, refresh::Refreshed};
 use crate::{
@@ -38,8 +38,8 @@ pub(super) enum Because {
     NoTokens,
     /// The issuer refuses it.
     Refused,
-    /// It was revoked, and the issuer says that a login made now helps.
-    Revoked,
+    /// It was revoked, and the issuer says that a login after this time helps, in Unix seconds; it has passed.
+    Revoked(i64),
 }
 
 /// A session at work.
@@ -69,11 +69,8 @@ fn remedy(error: &IssuerError, login_time: u64, now: i64) -> Remedy {
         Code::ProofNotFresh => Remedy::CorrectClock,
         Code::BindingMismatch | Code::LoginTokenInvalid | Code::SessionEnded => Remedy::Login,
         Code::Revoked => {
-            let after = refusal
-                .login_after()
-                .and_then(|after| OffsetDateTime::parse(after, &Rfc3339).ok());
             // A login helps if this one was too early and one made now is not.
-            match after.map(OffsetDateTime::unix_timestamp) {
+            match error.login_after() {
                 Some(after) if i64::try_from(login_time).is_ok_and(|at| at <= after) && after < now => {
                     Remedy::Login
                 }
@@ -115,12 +112,10 @@ impl Run<'_> {
             is_kept: true,
         };
         match self.exchange(accepted, &mut held, started).await? {
-            // That login was of no use here from the start: another would ask the person for nothing. Against a revocation
-            // it helps all the same, once the issuer says so: that login may have been made a moment too early.
-            Outcome::LoginNeeded {
-                why,
-                because: Because::Refused,
-            } if self.is_spent(accepted, &held.session) => Err(Error::LoginOfNoUse(why)),
+            // That login was of no use here from the start: another would ask the person for nothing.
+            Outcome::LoginNeeded { why, because } if self.is_spent(accepted, &held.session, because) => {
+                Err(Error::LoginOfNoUse(why))
+            }
             outcome => Ok(outcome),
         }
     }
@@ -210,10 +205,7 @@ impl Run<'_> {
                 (Remedy::Refresh | Remedy::Login, _) => {
                     return Ok(Outcome::LoginNeeded {
                         why: error.to_string(),
-                        because: match error.code() {
-                            Some(Code::Revoked) => Because::Revoked,
-                            Some(_) | None => Because::Refused,
-                        },
+                        because: error.login_after().map_or(Because::Refused, Because::Revoked),
                     });
                 }
                 _ => {
@@ -240,9 +232,15 @@ impl Run<'_> {
         }
     }
 
-    fn is_spent(&self, accepted: &Accepted, session: &Session) -> bool {
-        let spent = accepted.spent.get(&self.settings.profile);
-        spent.is_some_and(|spent| spent.holds(&session.fingerprint(), self.clock.now()))
+    fn is_spent(&self, accepted: &Accepted, session: &Session, because: Because) -> bool {
+        let Some(spent) = accepted.spent.get(&self.settings.profile) else {
+            return false;
+        };
+        // A login that was made a moment too early does not stand in the way of the next, once the time has come that was
+        // named then. An issuer that names a later one each time gets no more of them.
+        let is_due =
+            matches!((because, spent.login_after), (Because::Revoked(now), Some(then)) if now <= then);
+        !is_due && spent.holds(&session.fingerprint(), self.clock.now())
     }
 
     pub(super) fn failed_meanwhile(

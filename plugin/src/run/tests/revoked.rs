@@ -80,8 +80,10 @@ fn renewed(desk: &Desk) -> Result<Outcome, Error> {
 }
 
 fn is_a_login_asked_for(outcome: &Result<Outcome, Error>) -> bool {
-    let asked = Because::Revoked;
-    matches!(outcome, Ok(Outcome::LoginNeeded { because, why }) if *because == asked && why.contains("laptop stolen"))
+    matches!(
+        outcome,
+        Ok(Outcome::LoginNeeded { because: Because::Revoked(_), why }) if why.contains("laptop stolen")
+    )
 }
 
 #[test]
@@ -114,16 +116,24 @@ fn who_is_blocked_is_told_why_and_no_browser_opens() {
 }
 
 #[test]
-fn a_login_that_was_refused_for_being_too_early_does_not_stand_in_the_way_of_the_next() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut desk = Desk::new(dir.path(), revoked(Some(-60)));
-    let session = desk.home.run().load_session(&desk.accepted).unwrap().unwrap();
-    let spent = Spent {
-        login: session.fingerprint(),
-        at: SystemClock.now().unix_timestamp() - 100,
-    };
-    desk.accepted.spent = [("default".to_owned(), spent)].into();
-    assert!(is_a_login_asked_for(&renewed(&desk)));
+fn a_login_that_was_too_early_does_not_stand_in_the_way_of_the_next_unless_the_issuer_names_ever_later_times()
+{
+    let now = SystemClock.now().unix_timestamp();
+    // What it named when it refused that login: as now or later; earlier; nothing.
+    for (named, is_asked_for) in [(Some(now), true), (Some(now - 90), false), (None, false)] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut desk = Desk::new(dir.path(), revoked(Some(-60)));
+        let session = desk.home.run().load_session(&desk.accepted).unwrap().unwrap();
+        let spent = Spent {
+            login: session.fingerprint(),
+            at: now - 100,
+            login_after: named,
+        };
+        desk.accepted.spent = [("default".to_owned(), spent)].into();
+        let outcome = renewed(&desk);
+        assert_eq!(is_a_login_asked_for(&outcome), is_asked_for, "{named:?}");
+        assert_eq!(matches!(outcome, Err(Error::LoginOfNoUse(_))), !is_asked_for);
+    }
 }
 
 #[test]
