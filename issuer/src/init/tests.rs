@@ -167,3 +167,11 @@ fn mixes_of_options_that_mean_nothing_are_refused() {
         );
     }
 }
+
+/// A rule that leaves out a group or a name leaves out every certificate that has it.
+#[test]
+fn the_audit_policy_leaves_nobody_out() {
+    let policy = include_str!("../../../deploy/apiserver/audit-policy.yaml");
+    let policy: serde_json::Value = serde_saphyr::from_str(policy).unwrap();
+    assert_eq!(policy["rules"], serde_json::json!([{"level": "Metadata"}]));
+}
