@@ -401,3 +401,32 @@ async fn who_writes_waits_for_the_other_writer_and_not_for_ever() {
         .await
         .unwrap();
 }
+
+/// Whoever was revoked would be let in by the empty directory that is left where a disk was mounted.
+#[tokio::test]
+async fn an_unmounted_directory_is_not_an_empty_one() {
+    let it = followed();
+    let alice = || spec(user("alice"), NOW, None);
+    it.directory.put("a", &alice(), Existing::Leave).await.unwrap();
+    it.look();
+    let look = || lock(&it.directory.followed).look(it.dir.path());
+    it.remove("a.json");
+    lock(&it.directory.followed).pretend_device();
+    for _ in 0..3 {
+        assert!(look().unwrap_err().to_string().contains("unmounted"));
+    }
+    assert_eq!(it.denied(), ["alice"]);
+    let bob = spec(user("bob"), NOW, None);
+    let written = it.directory.put("b", &bob, Existing::Leave).await;
+    assert!(written.is_err() && it.files().is_empty());
+    // It is back: nothing was forgotten, and what is taken away is gone.
+    Directory::new(it.dir.path().to_owned())
+        .put("a", &alice(), Existing::Leave)
+        .await
+        .unwrap();
+    it.look();
+    it.remove("a.json");
+    it.look();
+    it.look();
+    assert!(it.denied().is_empty());
+}
