@@ -430,3 +430,27 @@ async fn an_unmounted_directory_is_not_an_empty_one() {
     it.look();
     assert!(it.denied().is_empty());
 }
+
+/// A view that nobody keeps up looks as well as any, to whoever is not looking.
+#[tokio::test(start_paused = true)]
+async fn what_follows_the_store_begins_anew_when_it_panics() {
+    use crate::config::StoreConfig;
+    use crate::revocation::store::Store;
+    let dir = tempfile::tempdir().unwrap();
+    let store = Arc::new(Store::new(&StoreConfig::Directory(dir.path().to_owned())));
+    let revocations = Arc::new(Revocations::new(Mode::BestEffort));
+    let looks = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&looks);
+    let clock: Clock = Arc::new(move || match counted.fetch_add(1, Ordering::Relaxed) {
+        1 => panic!("this is what the test is about"),
+        look => NOW + i64::try_from(look).unwrap(),
+    });
+    let following = tokio::spawn(store.follow(Arc::clone(&revocations), clock));
+    let anew = tokio::time::timeout(Duration::from_secs(600), async {
+        while revocations.age(NOW + 2) != Some(0) {
+            tokio::time::sleep(POLL).await;
+        }
+    });
+    anew.await.unwrap();
+    following.abort();
+}
