@@ -4,6 +4,7 @@ use gatepass_api::path;
 use gatepass_api::revocation::{LOGIN_LEEWAY, RevocationSpec, Subject, Target};
 
 use crate::audit::Trail;
+use crate::authorize::LEEWAY;
 use crate::binding;
 use crate::clock::rfc3339;
 use crate::error::Refusal;
@@ -71,7 +72,8 @@ impl Issuer {
                 logged_in_before: Some(rfc3339(binding.login_time())),
                 block_issuance: false,
                 reason: Some("logged out".into()),
-                expires_at: Some(rfc3339(binding.session_end())),
+                // An API server whose clock is slow takes the session's last certificate a little longer.
+                expires_at: Some(rfc3339(binding.session_end().saturating_add(LEEWAY))),
             },
         })
     }
@@ -95,8 +97,8 @@ impl Issuer {
         let issuer = idp.issuer.clone();
         let name = format!("backchannel-{}", ids::subject_id(&issuer, token.subject()));
         let session_max = i64::try_from(self.lifetimes.session.as_secs()).unwrap_or(i64::MAX);
-        // When the last session that it denies has ended.
-        let end = (token.issued() + LOGIN_LEEWAY).saturating_add(session_max);
+        // When the last session that it denies has ended, by the slowest clock.
+        let end = (token.issued() + LOGIN_LEEWAY + LEEWAY).saturating_add(session_max);
         let spec = RevocationSpec {
             target: Target::Subject(Subject {
                 issuer,

@@ -152,7 +152,10 @@ impl Reloader {
         let active = Active {
             issuer: Arc::new(config.issuer),
             keys: Arc::new(keys),
-            webhook_clients: names.unwrap_or_default(),
+            // Without the section the listener stays until a restart. That it suddenly refused API servers would lock out
+            // everybody whom they ask about.
+            webhook_clients: names
+                .unwrap_or_else(|| Arc::clone(&self.running.current.load().webhook_clients)),
             detection: Arc::new(config.detection),
         };
         let identity_providers = active.issuer.idps.len();

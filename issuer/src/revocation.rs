@@ -162,10 +162,13 @@ impl Revocations {
     }
 
     /// Seconds since the store was last followed; `None` before the first time.
+    ///
+    /// A clock that was put back says nothing about how long ago that was: the view is as old as the clock went back, until the
+    /// store is followed by the new time. Else one that is cut off would pass for new all that while.
     pub fn age(&self, now: i64) -> Option<i64> {
         match self.contact.load(Ordering::Acquire) {
             NEVER => None,
-            at => Some((now - at).max(0)),
+            at => Some(now.saturating_sub(at).saturating_abs()),
         }
     }
 

@@ -12,6 +12,7 @@ mod health;
 mod keys;
 mod logout;
 mod problem;
+mod skim;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -319,3 +319,14 @@ fn the_configuration_names_the_directory_even_where_it_would_not_load() {
         "revocation.directory: is missing",
     );
 }
+
+#[test]
+fn what_a_file_is_called_moves_no_cursor() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("a\u{1b}[2J\nrevoked: bob\u{202e}.json"), "junk").unwrap();
+    let (_, _, stderr) = at(dir.path(), &["revocations"]);
+    assert!(
+        stderr.contains("a\\u{1b}[2J\\u{a}revoked: bob\\u{202e}.json"),
+        "{stderr:?}"
+    );
+}

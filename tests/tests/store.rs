@@ -107,6 +107,12 @@ fn the_definition_applies_without_a_warning_and_refuses_with_words_what_revokes_
             "spec.expiresAt in body must be of type date-time",
         ),
         (
+            // The API server itself looks at no more of a zone than that it is made of digits.
+            "no-zone",
+            json!({"target": {"user": "alice"}, "loggedInBefore": "2026-11-22T02:00:00+26:00"}),
+            "spec.loggedInBefore in body should match",
+        ),
+        (
             "blocked-certificate",
             json!({"target": {"credentialId": format!("X509SHA256={}", "a".repeat(64))}, "blockIssuance": true}),
             "blockIssuance means nothing for a credential ID",

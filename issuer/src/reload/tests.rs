@@ -55,7 +55,7 @@ impl Fixture {
             current: Arc::new(ArcSwap::from_pointee(Active {
                 issuer: Arc::new(config.issuer),
                 keys,
-                webhook_clients: [].into(),
+                webhook_clients: config.webhooks.map(|webhooks| webhooks.names).unwrap_or_default(),
                 detection: Arc::new(config.detection),
             })),
             tls: Arc::new(ArcSwap::new(config.tls)),
@@ -345,4 +345,18 @@ async fn what_is_expected_of_certificates_and_who_is_told_take_effect() {
     fixture.take(&other, "serving-ca.crt");
     fixture.settle().await;
     assert!(!Arc::ptr_eq(&after, &detection(&fixture)));
+}
+
+/// What they ask about is refused to everybody while they get no answer.
+#[tokio::test]
+async fn api_servers_are_answered_until_the_listener_goes() {
+    let mut fixture = Fixture::new();
+    let yaml = std::fs::read_to_string(fixture.path("issuer.yaml")).unwrap();
+    let (before, section) = yaml.split_once("\nwebhooks:\n").unwrap();
+    let (_, after) = section.split_once("\n\n").unwrap();
+    std::fs::write(fixture.path("issuer.yaml"), format!("{before}\n{after}")).unwrap();
+    fixture.settle().await;
+    assert_eq!(fixture.status().needs_restart, ["webhooks.address"]);
+    let active = fixture.reloader.running.current.load_full();
+    assert_eq!(*active.webhook_clients, ["kube-apiserver".to_owned()]);
 }

@@ -19,6 +19,7 @@ use super::{Checked, SpecError};
 use crate::cli::{By, Output, Place, Revoke, Unrevoke};
 use crate::clock::rfc3339;
 use crate::config::{Config, ConfigError, StoreConfig};
+use crate::escape::visible;
 use crate::ids::base32;
 use words::{Row, json, row, table, tell, words};
 
@@ -26,6 +27,8 @@ use words::{Row, json, row, table, tell, words};
 const LASTS: Duration = Duration::days(30);
 /// Longest part of a made-up name that tells its target.
 const LONGEST_SLUG: usize = 40;
+/// How much of a file's name is shown.
+const SHOWN: usize = 1024;
 /// Last second of the year 9999.
 const LAST_SECOND: i64 = 253_402_300_799;
 
@@ -298,7 +301,11 @@ pub fn list(
     let faults: Vec<String> = listing
         .faults
         .iter()
-        .map(|(file, fault)| format!("{}: {fault}", path.join(file).display()))
+        // Whoever may write here chooses what files are called.
+        .map(|(file, fault)| {
+            let file = path.join(file).display().to_string();
+            format!("{}: {fault}", visible(&file, SHOWN))
+        })
         .collect();
     Ok((text, (!faults.is_empty()).then_some(CommandError::Faulty(faults))))
 }

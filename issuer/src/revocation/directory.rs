@@ -86,6 +86,7 @@ impl Directory {
     async fn write(&self, name: &str, spec: &RevocationSpec, ifs: Ifs) -> Result<Written, WriteError> {
         let (name, spec) = (name.to_owned(), spec.clone());
         self.locked(move |path, followed| {
+            lock(followed).device_unless_unmounted(path)?;
             let written = write::put(path, &name, &spec, ifs)?;
             look_again(followed, path, document::files(&name));
             Ok(written)

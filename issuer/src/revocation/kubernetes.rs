@@ -201,7 +201,7 @@ impl Kubernetes {
                         anew.notify_one();
                     }
                     version = now.unwrap_or(version);
-                    self.contact.read(asked);
+                    self.contact.read(asked, clock());
                     is_told = false;
                 }
                 Err(error) => {

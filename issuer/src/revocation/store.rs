@@ -1,8 +1,10 @@
 //! Where revocations are kept: a place that every replica follows, and writes to when it ends a session itself.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use gatepass_api::revocation::RevocationSpec;
+use tokio::task::JoinSet;
 
 use super::directory::Directory;
 use super::kubernetes::{ConnectError, Kubernetes};
@@ -10,6 +12,9 @@ use super::{Checked, Revocations, SpecError};
 use crate::clock::rfc3339;
 use crate::config::StoreConfig;
 use crate::routes::Clock;
+
+/// After what follows the store has failed in a way that nobody thought of.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// What becomes of a document of the same name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,8 +83,21 @@ impl Store {
         }
     }
 
-    /// Keeps `revocations` what the store holds, for ever.
+    /// Keeps `revocations` what the store holds, for ever: what panics begins anew. Else the view would grow old until
+    /// somebody restarts a program that looks well.
     pub async fn follow(self: Arc<Self>, revocations: Arc<Revocations>, clock: Clock) {
+        loop {
+            // Ends what it holds when it is dropped.
+            let mut following = JoinSet::new();
+            following.spawn(Arc::clone(&self).follow_once(Arc::clone(&revocations), Arc::clone(&clock)));
+            if let Some(Err(error)) = following.join_next().await {
+                tracing::error!(%error, "following the revocations failed: a bug, please report it; it begins anew");
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
+    }
+
+    async fn follow_once(self: Arc<Self>, revocations: Arc<Revocations>, clock: Clock) {
         match self.as_ref() {
             Self::Directory(directory) => directory.follow(&revocations, &clock).await,
             Self::Kubernetes(kubernetes) => kubernetes.follow(&revocations, &clock).await,

@@ -244,3 +244,17 @@ fn a_view_that_never_was_or_is_old_is_not_an_empty_one() {
         assert_eq!(revocations.ask(NOW + MAX_AGE + 1, View::len), old);
     }
 }
+
+#[test]
+fn a_clock_that_was_put_back_makes_no_old_view_new() {
+    let revocations = Revocations::new(Mode::Strict);
+    revocations.in_contact(NOW);
+    assert_eq!(
+        revocations.ask(NOW - 10, View::len),
+        Ok(0),
+        "clocks are corrected"
+    );
+    assert_eq!(revocations.ask(NOW - 3600, View::len), Err(Stale::Old(3600)));
+    revocations.in_contact(NOW - 3600);
+    assert_eq!(revocations.ask(NOW - 3599, View::len), Ok(0));
+}

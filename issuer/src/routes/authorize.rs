@@ -12,6 +12,7 @@ use axum::{Extension, Json};
 use gatepass_api::Code;
 use serde::{Deserialize, Serialize};
 
+use super::skim::Skimmed;
 use super::{App, ClientName, RequestId, body, refuse};
 use crate::authorize::{Asker, Verdict, Why, judge};
 use crate::detection::CREDENTIAL_ID;
@@ -22,7 +23,7 @@ const API_VERSION: &str = "authorization.k8s.io/v1";
 const KIND: &str = "SubjectAccessReview";
 /// Above all that an API server can be made to send: selectors of a request's URL (1 MiB of header) come back in the review,
 /// each byte of them escaped. A smaller limit would be a way out: who is refused an answer here is judged by
-/// `failurePolicy`, and may choose the length of their own URL.
+/// `failurePolicy`, and may choose the length of their own URL. Nor is what they choose held, see [`super::skim`].
 const MAX_REVIEW: usize = 32 * 1024 * 1024;
 const DEADLINE: Duration = Duration::from_secs(10);
 /// How much of a reason is told.
@@ -46,10 +47,11 @@ struct Spec<'a> {
     user: Cow<'a, str>,
     #[serde(borrow, default)]
     uid: Cow<'a, str>,
+    // `null` is how Go writes a list or a map that was never made.
     #[serde(borrow, default)]
-    groups: Vec<Cow<'a, str>>,
+    groups: Option<Vec<Cow<'a, str>>>,
     #[serde(borrow, default)]
-    extra: HashMap<Cow<'a, str>, Vec<Cow<'a, str>>>,
+    extra: Option<HashMap<Cow<'a, str>, Option<Vec<Cow<'a, str>>>>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -107,13 +109,13 @@ pub(super) async fn authorize(
         deadline: DEADLINE,
     };
     let now = (app.clock)();
-    let body = match body::read(&parts.headers, body, expected).await {
-        Ok(body) => body,
-        Err(error) => {
-            app.metrics.decided(Decision::Error);
-            return refuse(&id, error.code(), &error.to_string(), now).into_response();
-        }
-    };
+    let mut skimmed = Skimmed::default();
+    let mut take = |part: &[u8]| skimmed.take(part);
+    if let Err(error) = body::read_into(&parts.headers, body, expected, &mut take).await {
+        app.metrics.decided(Decision::Error);
+        return refuse(&id, error.code(), &error.to_string(), now).into_response();
+    }
+    let body = skimmed.into_kept();
     let malformed = |detail| {
         app.metrics.decided(Decision::Error);
         refuse(&id, Code::MalformedRequest, detail, now).into_response()
@@ -125,12 +127,12 @@ pub(super) async fn authorize(
         return malformed("this is not a SubjectAccessReview of authorization.k8s.io/v1");
     }
     let spec = &review.spec;
-    let groups: Vec<&str> = spec.groups.iter().map(|group| &**group).collect();
-    let credential_ids: Vec<&str> = spec
+    let groups: Vec<&str> = spec.groups.iter().flatten().map(|group| &**group).collect();
+    let ids = spec
         .extra
-        .get(CREDENTIAL_ID)
-        .map(|ids| ids.iter().map(|id| &**id).collect())
-        .unwrap_or_default();
+        .as_ref()
+        .and_then(|extra| extra.get(CREDENTIAL_ID)?.as_ref());
+    let credential_ids: Vec<&str> = ids.into_iter().flatten().map(|id| &**id).collect();
     let asker = Asker {
         user: &spec.user,
         uid: &spec.uid,

@@ -44,6 +44,27 @@ impl Error {
 
 /// Reads a whole body.
 pub(super) async fn read(headers: &HeaderMap, body: Body, expected: Expected) -> Result<Vec<u8>, Error> {
+    // At most what was announced: growing step by step would take more than that in the end.
+    let longest = body.size_hint().exact().and_then(|length| length.try_into().ok());
+    let longest: usize = longest
+        .filter(|length| *length <= expected.limit)
+        .unwrap_or_default();
+    let mut bytes = Vec::new();
+    let mut take = |part: &[u8]| {
+        bytes.reserve_exact(longest.saturating_sub(bytes.len()));
+        bytes.extend_from_slice(part);
+    };
+    read_into(headers, body, expected, &mut take).await?;
+    Ok(bytes)
+}
+
+/// Hands each part of a body on as it comes.
+pub(super) async fn read_into(
+    headers: &HeaderMap,
+    body: Body,
+    expected: Expected,
+    take: &mut (impl FnMut(&[u8]) + Send),
+) -> Result<(), Error> {
     if !is(expected.media_type, headers) {
         return Err(Error::MediaType(expected.media_type));
     }
@@ -54,27 +75,24 @@ pub(super) async fn read(headers: &HeaderMap, body: Body, expected: Expected) ->
     if announced.is_some_and(|length: u64| length > expected.limit as u64) {
         return Err(too_large);
     }
-    match tokio::time::timeout(expected.deadline, whole(body, expected.limit)).await {
-        Ok(Ok(body)) => Ok(body),
+    match tokio::time::timeout(expected.deadline, whole(body, expected.limit, take)).await {
+        Ok(Ok(())) => Ok(()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large),
         Ok(Err(_)) => Err(Error::Broken),
         Err(_) => Err(Error::Late),
     }
 }
 
-/// Reads a body into one piece. Kept as they come, chunks of one byte each would take up thirty times what they hold, and a
+/// Reads a body to its end. Kept as they come, chunks of one byte each would take up thirty times what they hold, and a
 /// stranger chooses their size.
-async fn whole(body: Body, limit: usize) -> Result<Vec<u8>, BoxError> {
+async fn whole(body: Body, limit: usize, take: &mut impl FnMut(&[u8])) -> Result<(), BoxError> {
     let mut body = Limited::new(body, limit);
-    // At most what was announced: growing step by step would take more than that in the end.
-    let longest = body.size_hint().exact().and_then(|length| length.try_into().ok());
-    let mut bytes = Vec::with_capacity(longest.unwrap_or_default());
     while let Some(frame) = body.frame().await {
         if let Ok(data) = frame?.into_data() {
-            bytes.extend_from_slice(&data);
+            take(&data);
         }
     }
-    Ok(bytes)
+    Ok(())
 }
 
 fn is(media_type: &str, headers: &HeaderMap) -> bool {
@@ -146,10 +164,10 @@ mod tests {
             kept: Arc::new(()),
             most: Arc::clone(&most),
         };
-        assert_eq!(
-            whole(Body::new(pieces), limit::BODY).await.unwrap(),
-            [b'x'; PIECES]
-        );
+        let mut bytes = Vec::new();
+        let mut take = |part: &[u8]| bytes.extend_from_slice(part);
+        whole(Body::new(pieces), limit::BODY, &mut take).await.unwrap();
+        assert_eq!(bytes, [b'x'; PIECES]);
         assert!(*most.lock().unwrap() <= 1, "{most:?}");
     }
 }

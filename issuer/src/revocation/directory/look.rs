@@ -2,7 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
+use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -15,6 +17,8 @@ use super::document::{self, Entry, Fault, Stamp};
 #[derive(Default)]
 pub(super) struct Followed {
     into: Option<Arc<Revocations>>,
+    /// The file system the directory was on at the last look.
+    device: Option<u64>,
     files: HashMap<OsString, Seen>,
     /// Whether everything was looked at once.
     has_looked: bool,
@@ -68,7 +72,9 @@ impl Followed {
         let Some(into) = self.into.clone() else {
             return Ok(());
         };
+        let device = self.device_unless_unmounted(directory)?;
         let entries = entries(directory)?;
+        self.device = Some(device);
         for file in entries.unknown {
             if !self.warned.contains(&file) {
                 tracing::warn!(file = %directory.join(&file).display(), "ignored: its name ends in none of .yaml, .yml and .json");
@@ -98,6 +104,21 @@ impl Followed {
         Ok(())
     }
 
+    /// Where a file system was mounted and is no more there is an empty directory: to believe it would let everybody in again,
+    /// and what is written there is lost when the other comes back.
+    pub(super) fn device_unless_unmounted(&self, directory: &Path) -> io::Result<u64> {
+        let device = fs::metadata(directory)?.dev();
+        let mut known = self.files.keys().peekable();
+        let is_elsewhere = self.device.is_some_and(|before| before != device);
+        if is_elsewhere && known.peek().is_some() && known.all(|file| !directory.join(file).exists()) {
+            return Err(io::Error::other(
+                "it is on another file system than before, and all revocations are gone: was it unmounted? Mount it again; \
+                 if they are to be gone, restart",
+            ));
+        }
+        Ok(device)
+    }
+
     /// Looks at one file that this process has just changed.
     pub(super) fn look_at(&mut self, directory: &Path, file: OsString) {
         let Some(into) = self.into.clone() else { return };
@@ -115,6 +136,12 @@ impl Followed {
     #[cfg(test)]
     pub(super) fn pretend_stamp(&mut self, file: &str, stamp: Stamp) {
         self.files.entry(file.into()).or_default().stamp = Some(stamp);
+    }
+
+    /// As if another file system had been mounted at the last look.
+    #[cfg(test)]
+    pub(super) fn pretend_device(&mut self) {
+        self.device = self.device.map(|device| device + 1);
     }
 
     fn count(&self, into: &Revocations) {

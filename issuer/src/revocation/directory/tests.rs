@@ -411,3 +411,56 @@ async fn who_writes_waits_for_the_other_writer_and_not_for_ever() {
         .await
         .unwrap();
 }
+
+/// Whoever was revoked would be let in by the empty directory that is left where a disk was mounted.
+#[tokio::test]
+async fn an_unmounted_directory_is_not_an_empty_one() {
+    let it = followed();
+    let alice = || spec(user("alice"), NOW, None);
+    it.directory.put("a", &alice(), Existing::Leave).await.unwrap();
+    it.look();
+    let look = || lock(&it.directory.followed).look(it.dir.path());
+    it.remove("a.json");
+    lock(&it.directory.followed).pretend_device();
+    for _ in 0..3 {
+        assert!(look().unwrap_err().to_string().contains("unmounted"));
+    }
+    assert_eq!(it.denied(), ["alice"]);
+    let bob = spec(user("bob"), NOW, None);
+    let written = it.directory.put("b", &bob, Existing::Leave).await;
+    assert!(written.is_err() && it.files().is_empty());
+    // It is back: nothing was forgotten, and what is taken away is gone.
+    Directory::new(it.dir.path().to_owned())
+        .put("a", &alice(), Existing::Leave)
+        .await
+        .unwrap();
+    it.look();
+    it.remove("a.json");
+    it.look();
+    it.look();
+    assert!(it.denied().is_empty());
+}
+
+/// A view that nobody keeps up looks as well as any, to whoever is not looking.
+#[tokio::test(start_paused = true)]
+async fn what_follows_the_store_begins_anew_when_it_panics() {
+    use crate::config::StoreConfig;
+    use crate::revocation::store::Store;
+    let dir = tempfile::tempdir().unwrap();
+    let store = Arc::new(Store::new(&StoreConfig::Directory(dir.path().to_owned())));
+    let revocations = Arc::new(Revocations::new(Mode::BestEffort));
+    let looks = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&looks);
+    let clock: Clock = Arc::new(move || match counted.fetch_add(1, Ordering::Relaxed) {
+        1 => panic!("this is what the test is about"),
+        look => NOW + i64::try_from(look).unwrap(),
+    });
+    let following = tokio::spawn(store.follow(Arc::clone(&revocations), clock));
+    let anew = tokio::time::timeout(Duration::from_secs(600), async {
+        while revocations.age(NOW + 2) != Some(0) {
+            tokio::time::sleep(POLL).await;
+        }
+    });
+    anew.await.unwrap();
+    following.abort();
+}

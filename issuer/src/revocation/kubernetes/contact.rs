@@ -8,7 +8,8 @@
 //!   forgotten where we were, and then the view is as old as before.
 //! - *The server's own cache, which watches are served from, was as new as etcd.* A server that is cut off from etcd goes on
 //!   answering watches. A list that names no resource version must be the newest there is: the server asks etcd which that
-//!   is, and waits until its cache has it. So a list of one name that nobody has is read every [`READ`].
+//!   is, and waits until its cache has it. So a list of one name that nobody has is read every [`READ`]. A server whose cache
+//!   does not get there within three seconds reads the list from etcd instead: an answer that took so long proves nothing.
 //!
 //! The view is as new as the older of the two: when the watch ended, but never later than [`WATCH`] after it was asked for
 //! (a process that was stopped finds an end that came long ago), and when the list was asked for. While all is well that is
@@ -30,6 +31,8 @@ use crate::routes::Clock;
 pub(super) const WATCH: u32 = 4;
 /// How often the store is read.
 pub(super) const READ: Duration = Duration::from_secs(2);
+/// After so many seconds an answer may come from etcd although the server's cache is behind.
+const CACHE_WAIT: i64 = 3;
 
 /// Notes when the view was what the store held.
 #[derive(Default)]
@@ -80,8 +83,11 @@ impl Contact {
         self.tell(state);
     }
 
-    /// The newest state was read by a request that was made at `asked`.
-    pub(super) fn read(&self, asked: i64) {
+    /// The newest state was read by a request that was made at `asked`, and answered at `now`.
+    pub(super) fn read(&self, asked: i64, now: i64) {
+        if now - asked >= CACHE_WAIT {
+            return;
+        }
         let mut state = self.state();
         state.read = Some(asked);
         self.tell(state);

@@ -114,7 +114,7 @@ impl Followed {
     /// As if the newest had been read at this very moment: the watch decides.
     fn age(&self) -> Option<i64> {
         let now = self.time.load(Ordering::SeqCst);
-        self.contact.read(now);
+        self.contact.read(now, now);
         self.revocations.age(now)
     }
 }
@@ -187,7 +187,7 @@ async fn a_watch_that_says_that_it_forgot_is_no_contact() {
 async fn the_view_is_as_new_as_the_older_of_watch_and_read() {
     let followed = Followed::new();
     let (now, revocations) = (NOW, &followed.revocations);
-    followed.contact.read(now);
+    followed.contact.read(now, now);
     assert_eq!(revocations.age(now), None, "nothing was listed yet");
     followed.contact.listed(now - 3);
     assert_eq!(revocations.age(now), Some(3), "as new as the list's beginning");
@@ -195,8 +195,15 @@ async fn the_view_is_as_new_as_the_older_of_watch_and_read() {
     followed.time.store(now + 20, Ordering::SeqCst);
     followed.send(WATCHING, 200, &[], (0, 4)).await;
     assert_eq!(revocations.age(now + 24), Some(24));
-    followed.contact.read(now + 23);
+    followed.contact.read(now + 23, now + 24);
     assert_eq!(revocations.age(now + 24), Some(1));
+    // One whose cache is behind etcd reads the list there when it has waited long enough.
+    followed.time.store(now + 40, Ordering::SeqCst);
+    followed.send(WATCHING, 200, &[], (0, 4)).await;
+    followed.contact.read(now + 40, now + 43);
+    assert_eq!(revocations.age(now + 44), Some(21));
+    followed.contact.read(now + 41, now + 43);
+    assert_eq!(revocations.age(now + 44), Some(3));
 }
 
 fn document(spec: serde_json::Value) -> Document {

@@ -4,6 +4,7 @@ use gatepass_api::revocation::{RevocationSpec, Target};
 
 use super::*;
 use crate::revocation::Checked;
+use futures_util::StreamExt as _;
 
 const CREDENTIAL: &str = "X509SHA256=0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
@@ -156,4 +157,78 @@ async fn a_replica_that_cannot_know_does_not_say_no_opinion() {
     asked(&fresh, &review())
         .await
         .is_refused(503, "revocation_view_stale");
+}
+
+#[tokio::test]
+async fn what_go_writes_for_an_empty_list_is_one() {
+    let issuance = Issuance::new();
+    revoke(&issuance, Target::User("mallory".into()));
+    for (groups, extra) in [
+        (json!(null), json!(null)),
+        (json!([]), json!({"a": null, CREDENTIAL.split_at(3).0: []})),
+        (
+            json!([]),
+            json!({"authentication.kubernetes.io/credential-id": null}),
+        ),
+    ] {
+        let mut review = review();
+        review["spec"]["groups"] = groups;
+        review["spec"]["extra"] = extra;
+        assert_eq!(asked(&issuance, &review).await.body["status"]["denied"], true);
+    }
+}
+
+/// Resident memory of this process, in bytes.
+fn resident() -> usize {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+    statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
+}
+
+/// Whoever is denied can ask for as much, as often as the API server lets them.
+#[tokio::test]
+async fn long_requests_by_somebody_who_is_revoked_take_up_no_memory() {
+    const AT_ONCE: usize = 8;
+    const SELECTORS: usize = 16 * 1024 * 1024;
+    let issuance = Issuance::new();
+    revoke(&issuance, Target::User("mallory".into()));
+    let mut review = review();
+    review["spec"]["resourceAttributes"]["labelSelector"] = json!({"requirements": ["SELECTORS"]});
+    let text = review.to_string();
+    let (before, after) = text.split_once("SELECTORS").unwrap();
+    let before_all = resident();
+    let (arrived, mut arriving) = tokio::sync::mpsc::unbounded_channel();
+    let (go, gone) = tokio::sync::watch::channel(false);
+    let answers: Vec<_> = (0..AT_ONCE)
+        .map(|_| {
+            let (before, after) = (before.to_owned(), after.to_owned());
+            let (arrived, mut gone) = (arrived.clone(), gone.clone());
+            let piece: &'static [u8] = &[b'x'; 16 * 1024];
+            let pieces = (0..SELECTORS / piece.len()).map(move |_| piece.into());
+            let first = std::iter::once(before.into()).chain(pieces);
+            let last = async move {
+                arrived.send(()).unwrap();
+                gone.wait_for(|gone| *gone).await.unwrap();
+                after.into()
+            };
+            let body = futures_util::stream::iter(first)
+                .chain(futures_util::stream::once(last))
+                .map(Ok::<axum::body::Bytes, std::convert::Infallible>);
+            ask(&issuance, Some("kube-apiserver"), Body::from_stream(body))
+        })
+        .collect();
+    let watched = async {
+        for _ in 0..AT_ONCE {
+            arriving.recv().await.unwrap();
+        }
+        let held = resident().saturating_sub(before_all);
+        go.send_replace(true);
+        held
+    };
+    let (answers, held) = tokio::join!(futures_util::future::join_all(answers), watched);
+    assert!(
+        answers
+            .iter()
+            .all(|answer| answer.body["status"]["denied"] == true)
+    );
+    assert!(held < 2 * SELECTORS, "{held} bytes");
 }

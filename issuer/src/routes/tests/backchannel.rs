@@ -92,7 +92,7 @@ async fn a_logout_revokes_the_subjects_sessions_until_they_would_have_ended() {
     };
     assert_eq!(spec.target, Target::Subject(subject));
     assert_eq!(spec.logged_in_before.as_deref(), Some("2026-09-21T14:13:20Z"));
-    assert_eq!(spec.expires_at.as_deref(), Some("2026-09-22T02:14:20Z"));
+    assert_eq!(spec.expires_at.as_deref(), Some("2026-09-22T02:14:50Z"));
     assert!(!spec.block_issuance);
 }
 
