@@ -3,6 +3,7 @@
 mod authentication;
 mod detection;
 mod files;
+mod limits;
 mod revocation;
 mod section;
 mod webhooks;
@@ -231,7 +232,7 @@ fn read(root: serde_json::Value, files: &Files, now: i64, problems: &Problems) -
         webhooks::read(section, files, ca.as_ref(), served, now)
     });
     let audit = root.section("audit").map(|section| audit(section, files));
-    let (limits, body_deadline) = limits(root.optional_section("limits"));
+    let (limits, body_deadline) = limits::read(root.optional_section("limits"));
     root.finish();
     let (listen, listen_health, tls) = listen?;
     let (audit, detection) = audit?;
@@ -407,38 +408,6 @@ fn audit(mut section: Section<'_>, files: &Files) -> (Option<AuditTarget>, Optio
         path => AuditTarget::File(files.resolve(path)),
     });
     (target, detection)
-}
-
-fn limits(section: Option<Section<'_>>) -> (Option<Limits>, Option<Duration>) {
-    let seconds = Duration::from_secs;
-    let default = Limits {
-        connections: 1024,
-        handshake: seconds(10),
-        header: seconds(10),
-        connection: 5 * MINUTE,
-        shutdown: seconds(30),
-    };
-    let Some(mut section) = section else {
-        return (Some(default), Some(seconds(10)));
-    };
-    let short = seconds(1)..=2 * MINUTE;
-    let connections = section.number("maxConnections", default.connections, 1..=100_000);
-    let handshake = section.duration("handshakeTimeout", default.handshake, short.clone());
-    let header = section.duration("headerTimeout", default.header, short.clone());
-    let body = section.duration("bodyTimeout", seconds(10), short.clone());
-    let connection = section.duration("connectionLifetime", default.connection, seconds(1)..=24 * HOUR);
-    let shutdown = section.duration("shutdownTimeout", default.shutdown, short);
-    section.finish();
-    let limits = (|| {
-        Some(Limits {
-            connections: connections?,
-            handshake: handshake?,
-            header: header?,
-            connection: connection?,
-            shutdown: shutdown?,
-        })
-    })();
-    (limits, body)
 }
 
 #[cfg(test)]

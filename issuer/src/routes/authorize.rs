@@ -41,6 +41,8 @@ struct Review<'a> {
     spec: Spec<'a>,
 }
 
+type Texts<'a> = Vec<Cow<'a, str>>;
+
 #[derive(Debug, Deserialize)]
 struct Spec<'a> {
     #[serde(borrow, default)]
@@ -49,9 +51,9 @@ struct Spec<'a> {
     uid: Cow<'a, str>,
     // `null` is how Go writes a list or a map that was never made.
     #[serde(borrow, default)]
-    groups: Option<Vec<Cow<'a, str>>>,
+    groups: Option<Texts<'a>>,
     #[serde(borrow, default)]
-    extra: Option<HashMap<Cow<'a, str>, Option<Vec<Cow<'a, str>>>>>,
+    extra: Option<HashMap<Cow<'a, str>, Option<Texts<'a>>>>,
 }
 
 #[derive(Debug, Serialize)]
