@@ -70,7 +70,12 @@ daemon() { # $1: unlock|start. Restarted when it dies: 42.1..50 abort now and th
     [ -e "$T/stop" ] || { echo "headless-keyring: gnome-keyring-daemon died, restarting" >&2; sleep 0.1; }
   done; }
 up() { daemon "$1" & PIDS+=($!)
-  for _ in $(seq 250); do ss ReadAlias string:default >"$T/alias" 2>/dev/null && break; sleep 0.02; done
+  # A busy machine has it answer before it has unlocked, and once in hundreds of starts it never does: then another one.
+  for n in $(seq 600); do
+    ss ReadAlias string:default >"$T/alias" 2>/dev/null && { [ "$1" = start ] || grep -q collection/login "$T/alias"; } && break
+    [ $((n % 200)) != 0 ] || kill "$(cat "$T/gkd.pid")" 2>/dev/null || :
+    sleep 0.02
+  done
   [ "$1" = start ] || grep -q collection/login "$T/alias" || { cat "$T/gkd.log" >&2; echo "headless-keyring: not unlocked" >&2; exit 99; }; }
 seed() { printf '%s' "${SEED_SECRET:-seed}" | secret-tool store --label=seed service gatepass username seed; }
 
