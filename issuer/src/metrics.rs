@@ -52,6 +52,7 @@ pub struct Metrics {
     audit_events: Counter,
     audit_events_unreadable: Counter,
     revocations: Gauge,
+    revocations_ignored: Gauge,
     view_age: Gauge<f64, AtomicU64>,
 }
 
@@ -69,6 +70,7 @@ impl Default for Metrics {
             audit_events: Counter::default(),
             audit_events_unreadable: Counter::default(),
             revocations: Gauge::default(),
+            revocations_ignored: Gauge::default(),
             view_age: Gauge::default(),
             registry,
         };
@@ -115,6 +117,11 @@ impl Metrics {
             &self.audit_events_unreadable,
         );
         registry.register("revocations", "Revocations known here", self.revocations.clone());
+        registry.register(
+            "revocations_ignored",
+            "Revocations in the store that deny nobody, because they cannot be read or mean nothing",
+            self.revocations_ignored.clone(),
+        );
         registry.register_with_unit(
             "revocation_view_age",
             "Time since the revocations were last known to be what the store holds; infinite before the first time",
@@ -183,6 +190,8 @@ impl Metrics {
     pub fn render(&self, revocations: &Revocations, now: i64) -> String {
         let count = i64::try_from(revocations.len()).unwrap_or(i64::MAX);
         self.revocations.set(count);
+        let ignored = i64::try_from(revocations.problems()).unwrap_or(i64::MAX);
+        self.revocations_ignored.set(ignored);
         let age = revocations.age(now).map_or(f64::INFINITY, |age| age as f64);
         self.view_age.set(age);
         let mut text = String::new();
@@ -213,6 +222,7 @@ mod tests {
             "gatepass_audit_events_total 0",
             "gatepass_audit_events_unreadable_total 0",
             "gatepass_revocations 0",
+            "gatepass_revocations_ignored 0",
             "gatepass_revocation_view_age_seconds inf",
         ] {
             assert!(text.lines().any(|l| l == line), "{line} in\n{text}");
@@ -233,6 +243,7 @@ mod tests {
         metrics.audit_events(400, 1);
         let revocations = Revocations::new(Mode::BestEffort);
         revocations.in_contact(NOW - 7);
+        revocations.set_problems(2);
         let text = metrics.render(&revocations, NOW);
         for line in [
             r#"gatepass_certificates_total{outcome="issued"} 1"#,
@@ -244,6 +255,7 @@ mod tests {
             "gatepass_findings_forgotten_total 1",
             "gatepass_audit_events_total 400",
             "gatepass_audit_events_unreadable_total 1",
+            "gatepass_revocations_ignored 2",
             "gatepass_revocation_view_age_seconds 7.0",
         ] {
             assert!(text.lines().any(|l| l == line), "{line} in\n{text}");

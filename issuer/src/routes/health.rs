@@ -78,6 +78,8 @@ struct Revocation {
     /// `null` before the store was first read.
     age_seconds: Option<i64>,
     count: usize,
+    /// In the store, and not in force: whoever wrote one of these believes otherwise.
+    ignored: usize,
     stale: bool,
 }
 
@@ -92,6 +94,7 @@ impl Revocation {
             },
             age_seconds: age,
             count: health.revocations.len(),
+            ignored: health.revocations.problems(),
             stale: age.is_none_or(|age| age > MAX_AGE),
         }
     }

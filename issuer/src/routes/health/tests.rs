@@ -65,10 +65,13 @@ impl Asked {
 async fn nobody_is_sent_here_before_the_revocations_were_read() {
     for (mode, name) in [(Mode::BestEffort, "best-effort"), (Mode::Strict, "strict")] {
         let asked = started(mode);
-        let said = json!({"store": "directory", "mode": name, "ageSeconds": null, "count": 0, "stale": true});
+        let said = json!({"store": "directory", "mode": name, "ageSeconds": null, "count": 0, "ignored": 0, "stale": true});
         assert_eq!(asked.ready_after(0).await, (503, said));
         asked.health.revocations.in_contact(NOW);
-        let said = json!({"store": "directory", "mode": name, "ageSeconds": 3, "count": 0, "stale": false});
+        asked.health.revocations.set_problems(1);
+        let said = json!({
+            "store": "directory", "mode": name, "ageSeconds": 3, "count": 0, "ignored": 1, "stale": false,
+        });
         assert_eq!(asked.ready_after(3).await, (200, said));
         asked.health.readiness.set(false);
         assert_eq!(asked.ready_after(3).await.0, 503);
