@@ -47,12 +47,14 @@ struct Spec<'a> {
     user: Cow<'a, str>,
     #[serde(borrow, default)]
     uid: Cow<'a, str>,
-    // `null` is how Go writes a list or a map that was never made.
     #[serde(borrow, default)]
-    groups: Option<Vec<Cow<'a, str>>>,
+    groups: Texts<'a>,
     #[serde(borrow, default)]
-    extra: Option<HashMap<Cow<'a, str>, Option<Vec<Cow<'a, str>>>>>,
+    extra: Option<HashMap<Cow<'a, str>, Texts<'a>>>,
 }
+
+/// `null` is how Go writes a list or a map that was never made.
+type Texts<'a> = Option<Vec<Cow<'a, str>>>;
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
