@@ -41,20 +41,20 @@ struct Review<'a> {
     spec: Spec<'a>,
 }
 
-type Texts<'a> = Vec<Cow<'a, str>>;
-
 #[derive(Debug, Deserialize)]
 struct Spec<'a> {
     #[serde(borrow, default)]
     user: Cow<'a, str>,
     #[serde(borrow, default)]
     uid: Cow<'a, str>,
-    // `null` is how Go writes a list or a map that was never made.
     #[serde(borrow, default)]
-    groups: Option<Texts<'a>>,
+    groups: Texts<'a>,
     #[serde(borrow, default)]
-    extra: Option<HashMap<Cow<'a, str>, Option<Texts<'a>>>>,
+    extra: Option<HashMap<Cow<'a, str>, Texts<'a>>>,
 }
+
+/// `null` is how Go writes a list or a map that was never made.
+type Texts<'a> = Option<Vec<Cow<'a, str>>>;
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
