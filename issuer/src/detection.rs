@@ -17,7 +17,7 @@ use crate::authorize::{AUTHENTICATED, Asker, BREAK_GLASS_GROUP, LEEWAY, Origin};
 use crate::mapping::reserved;
 use crate::marker::MarkerKeys;
 
-pub use event::{Event, EventListError, Events};
+pub use event::{Event, EventListError, read_events};
 pub use outlet::{Outlet, Pace};
 pub use report::Report;
 pub use rules::{Allowed, Pattern, PatternError, Patterns, Rules};

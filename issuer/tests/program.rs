@@ -221,7 +221,6 @@ fn it_serves_until_it_is_told_to_end() {
         });
         assert!(plain.is_err() || !plain.unwrap().starts_with(b"HTTP"));
         signal(name, &child);
-        assert_eq!(logged()["message"], "the revocations were read");
         assert_eq!(logged()["message"], "shutting down: finishing requests in flight");
         assert_eq!(logged()["message"], "ended");
         assert_eq!(child.wait().unwrap().code(), Some(0));

@@ -1,9 +1,10 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
+use std::io::{BufReader, Read};
 
 use serde::Deserialize;
-use serde::de::{Deserializer, Error as _, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::CREDENTIAL_ID;
@@ -12,8 +13,6 @@ use gatepass_api::revocation::CREDENTIAL_ID_PREFIX;
 
 const API_VERSION: &str = "audit.k8s.io/v1";
 const KIND: &str = "EventList";
-/// Far above what an API server sends in one go (`--audit-webhook-batch-max-size`, 400 unless it is set).
-const MAX_EVENTS: usize = 100_000;
 
 /// An event of audit.k8s.io/v1, as far as it is read; all else in it is skipped unread, and may be anything.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -87,79 +86,100 @@ pub enum EventListError {
     Kind,
 }
 
-/// A list of events, each read on its own: what somebody has brought into one must not hide the others.
-#[derive(Debug)]
-pub struct Events<'a>(Vec<&'a RawValue>);
-
-impl<'a> Events<'a> {
-    /// The events of a body.
-    pub fn parse(body: &'a str) -> Result<Self, EventListError> {
-        let list: List<'a> = serde_json::from_str(body).map_err(|_| EventListError::Malformed)?;
-        if list.api_version != API_VERSION || list.kind != KIND {
-            return Err(EventListError::Kind);
-        }
-        Ok(Self(list.items.0))
-    }
-
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// One after the other; `None` in place of one that cannot be read.
-    pub fn iter(&self) -> impl Iterator<Item = Option<Event<'a>>> {
-        self.0.iter().map(|event| serde_json::from_str(event.get()).ok())
+/// Reads a list and hands each event on, `None` in place of one that cannot be read: what somebody has brought into one must
+/// not hide the others. Gives how many there were.
+///
+/// No more than one is held at a time. Whoever sends requests decides how long their events are, and so how long a batch is:
+/// one that was refused for its length would take the events of others with it.
+pub fn read_events(
+    list: impl Read,
+    each: &mut dyn FnMut(Option<Event<'_>>),
+) -> Result<usize, EventListError> {
+    let mut reading = Reading {
+        each,
+        count: 0,
+        is_of_another_kind: false,
+    };
+    let mut json = serde_json::Deserializer::from_reader(BufReader::new(list));
+    let outcome = json.deserialize_map(&mut reading).and_then(|()| json.end());
+    match outcome {
+        Ok(()) => Ok(reading.count),
+        Err(_) if reading.is_of_another_kind => Err(EventListError::Kind),
+        Err(_) => Err(EventListError::Malformed),
     }
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct List<'a> {
-    #[serde(borrow)]
-    api_version: Cow<'a, str>,
-    #[serde(borrow)]
-    kind: Cow<'a, str>,
-    #[serde(borrow, default)]
-    items: Items<'a>,
+struct Reading<'e> {
+    each: &'e mut dyn FnMut(Option<Event<'_>>),
+    count: usize,
+    is_of_another_kind: bool,
 }
 
-/// No more than [`MAX_EVENTS`]: a list of empty events would take up many times its length.
-#[derive(Default)]
-struct Items<'a>(Vec<&'a RawValue>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Items<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ItemsVisitor).map(Self)
-    }
-}
-
-struct ItemsVisitor;
-
-impl<'de> Visitor<'de> for ItemsVisitor {
-    type Value = Vec<&'de RawValue>;
+impl<'de> Visitor<'de> for &mut Reading<'_> {
+    type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "at most {MAX_EVENTS} events")
+        f.write_str("an EventList, its kind and version before its items")
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-        let mut items = Vec::new();
-        while let Some(item) = list.next_element()? {
-            if items.len() == MAX_EVENTS {
-                return Err(A::Error::invalid_length(MAX_EVENTS + 1, &self));
+    fn visit_map<A: MapAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+        let (mut kind, mut version) = (false, false);
+        while let Some(member) = list.next_key::<String>()? {
+            // As Go writes them: first what it is, then what is in it.
+            match member.as_str() {
+                "kind" => kind = self.is(KIND, &list.next_value::<String>()?)?,
+                "apiVersion" => version = self.is(API_VERSION, &list.next_value::<String>()?)?,
+                "items" if kind && version => list.next_value_seed(Items(self))?,
+                "items" => return Err(A::Error::custom("items of no known kind")),
+                _ => drop(list.next_value::<IgnoredAny>()?),
             }
-            items.push(item);
         }
-        Ok(items)
+        if kind && version {
+            Ok(())
+        } else {
+            Err(A::Error::custom("no kind"))
+        }
+    }
+}
+
+impl Reading<'_> {
+    fn is<E: serde::de::Error>(&mut self, expected: &str, told: &str) -> Result<bool, E> {
+        self.is_of_another_kind |= told != expected;
+        if told == expected {
+            Ok(true)
+        } else {
+            Err(E::custom("another kind"))
+        }
+    }
+}
+
+struct Items<'r, 'e>(&'r mut Reading<'e>);
+
+impl<'de> DeserializeSeed<'de> for Items<'_, '_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Items<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of events")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+        while let Some(event) = list.next_element::<Box<RawValue>>()? {
+            self.0.count += 1;
+            (self.0.each)(serde_json::from_str(event.get()).ok());
+        }
+        Ok(())
     }
 
     /// How Go writes an empty list.
-    fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(Vec::new())
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
     }
 }

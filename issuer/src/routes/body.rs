@@ -65,9 +65,7 @@ pub(super) async fn read_into(
     expected: Expected,
     take: &mut (impl FnMut(&[u8]) + Send),
 ) -> Result<(), Error> {
-    if !is(expected.media_type, headers) {
-        return Err(Error::MediaType(expected.media_type));
-    }
+    check_media_type(expected.media_type, headers)?;
     let too_large = Error::TooLarge(expected.limit);
     let announced = headers
         .get(header::CONTENT_LENGTH)
@@ -93,6 +91,15 @@ async fn whole(body: Body, limit: usize, take: &mut impl FnMut(&[u8])) -> Result
         }
     }
     Ok(())
+}
+
+/// Whether a body is what it has to be, by its header.
+pub(super) fn check_media_type(media_type: &'static str, headers: &HeaderMap) -> Result<(), Error> {
+    if is(media_type, headers) {
+        Ok(())
+    } else {
+        Err(Error::MediaType(media_type))
+    }
 }
 
 fn is(media_type: &str, headers: &HeaderMap) -> bool {

@@ -116,13 +116,45 @@ async fn a_body_that_is_not_utf_8_hides_nothing() {
     ));
 }
 
+/// Whoever sends requests decides how long their events are: they must not take those of others with them.
 #[tokio::test]
-async fn a_batch_of_32_mib_is_read_and_a_longer_one_is_not() {
+async fn a_batch_of_any_length_is_read_and_only_an_event_that_is_too_long_ends_it() {
+    let long = |length: usize| json!({"requestURI": "x".repeat(length)});
+    let mallory = event("idp:mallory", &["system:authenticated"]);
+    let found = r#"gatepass_findings_total{finding="foreign-certificate"} 1"#;
+    const MIB: usize = 1024 * 1024;
+    let mut batch = vec![long(6 * MIB); 12];
+    batch.push(mallory.clone());
     let issuance = Issuance::new();
-    let body = list(&[event("idp:mallory", &["system:authenticated"])]);
-    let padded = |length: usize| format!("{}{body}", " ".repeat(length - body.len()));
-    assert_eq!(posted(&issuance, padded(32 * 1024 * 1024)).await, 200);
-    assert_eq!(posted(&issuance, padded(32 * 1024 * 1024 + 1)).await, 413);
+    assert_eq!(posted(&issuance, list(&batch)).await, 200);
+    assert!(counted(&issuance, found));
+
+    let issuance = Issuance::new();
+    assert_eq!(
+        posted(&issuance, list(&[mallory.clone(), long(33 * MIB)])).await,
+        400
+    );
+    assert!(counted(&issuance, found), "what came before it was looked at");
+}
+
+#[tokio::test]
+async fn characters_that_are_cut_by_the_parts_of_a_body_stay_whole() {
+    let mut mallory = event("idp:mällory😀", &["system:authenticated"]);
+    mallory["requestObject"] = json!("PATCH");
+    let mut body = list(&[mallory]).into_bytes();
+    let at = body.windows(5).position(|window| window == b"PATCH").unwrap();
+    body[at] = 0xf0;
+    for length in 1..7 {
+        let issuance = Issuance::new();
+        let parts: Vec<_> = body
+            .chunks(length)
+            .map(|part| Ok::<_, std::convert::Infallible>(axum::body::Bytes::copy_from_slice(part)))
+            .collect();
+        let body = Body::from_stream(futures_util::stream::iter(parts));
+        assert_eq!(posted(&issuance, body).await, 200, "{length}");
+        let found = r#"gatepass_findings_total{finding="foreign-certificate"} 1"#;
+        assert!(counted(&issuance, found), "{length}");
+    }
 }
 
 /// A body that never comes.
