@@ -119,7 +119,7 @@ impl Metrics {
         registry.register("revocations", "Revocations known here", self.revocations.clone());
         registry.register(
             "revocation_problems",
-            "Revocations that cannot be read, so that they revoke nothing",
+            "Revocations that cannot be read: they deny nothing but what they denied before",
             self.revocation_problems.clone(),
         );
         registry.register_with_unit(

@@ -197,6 +197,7 @@ fn text(rows: &[Row], out: &mut impl Write) -> io::Result<()> {
                     &format!("ends in {} s ({})", credential.seconds_left, credential.not_after),
                 )?;
                 line("credential ID", &credential.credential_id)?;
+                line("session id", &credential.session)?;
                 line("session ends", &credential.session_end)?;
                 line("kept in", credential.stored_in)?;
             }

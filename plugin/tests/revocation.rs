@@ -170,7 +170,7 @@ fn what_kubectl_says_is_passed_on_with_a_sentence_and_a_next_step() {
         (
             "Error from server (NotFound): the server could not find the requested resource",
             "the cluster has no revocations",
-            "kubectl apply -k deploy/base",
+            "kubectl apply -f deploy/base/crd.yaml",
         ),
         (
             "Error from server (Forbidden): revocations.gatepass.dev is forbidden: User \"x\" cannot create",

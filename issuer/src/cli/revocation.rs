@@ -69,7 +69,7 @@ pub struct Revocations {
 #[derive(Clone, Debug, Default, Args)]
 #[group(multiple = true, id = "by")]
 pub struct By {
-    /// A username, as the API server knows it.
+    /// A username with its prefix, as the API server knows it.
     #[arg(long, value_name = "NAME")]
     pub user: Option<String>,
     /// An account at an identity provider: its `sub` there.

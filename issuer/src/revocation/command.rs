@@ -49,7 +49,8 @@ pub enum CommandError {
     Spec(#[from] SpecError),
     /// Not a name.
     #[error(
-        "{0:?} is no name of a revocation: it has lower-case letters, digits, `-` and `.` only, and at most 253 of them"
+        "{0:?} is no name of a revocation: it has lower-case letters, digits, `-` and `.` only, begins and ends with \
+         a letter or digit (also around each `.`), and has at most 253 of them"
     )]
     Name(String),
     /// Beyond all calendars.

@@ -170,7 +170,8 @@ impl Kubernetes {
                     Some(Err(error)) => {
                         if self.contact.lose() {
                             pause = *PAUSES.start();
-                            tracing::error!(error = %reason(&error), "the revocations cannot be followed");
+                            let next = code(&error).and_then(next);
+                            tracing::error!(error = %reason(&error), next, "the revocations cannot be followed");
                         }
                         tokio::time::sleep(scattered(pause)).await;
                         pause = (pause * 2).min(*PAUSES.end());
@@ -206,7 +207,12 @@ impl Kubernetes {
                 }
                 Err(error) => {
                     if !std::mem::replace(&mut is_told, true) {
-                        tracing::error!(error = words(&error), "the newest revocations cannot be read");
+                        let next = status_code(&error).and_then(next);
+                        tracing::error!(
+                            error = words(&error),
+                            next,
+                            "the newest revocations cannot be read"
+                        );
                     }
                 }
             }
@@ -359,6 +365,37 @@ fn is_lost_for_good(error: &watcher::Error) -> bool {
         | watcher::Error::WatchError(_)
         | watcher::Error::WatchFailed(_)
         | watcher::Error::NoResourceVersion => false,
+    }
+}
+
+/// What an operator can do where the API server has said why it does not answer.
+fn next(status: u16) -> Option<&'static str> {
+    match status {
+        401 => Some(
+            "the API server does not accept this credential: look at the service account or the kubeconfig",
+        ),
+        403 => Some(
+            "this account needs the role gatepass-issuer and a binding to it, as in deploy/base/rbac.yaml",
+        ),
+        404 => Some("install the kind Revocation: kubectl apply -f deploy/base/crd.yaml"),
+        _ => None,
+    }
+}
+
+fn code(error: &watcher::Error) -> Option<u16> {
+    match error {
+        watcher::Error::WatchStartFailed(error)
+        | watcher::Error::InitialListFailed(error)
+        | watcher::Error::WatchFailed(error) => status_code(error),
+        watcher::Error::WatchError(status) => Some(status.code),
+        watcher::Error::NoResourceVersion => None,
+    }
+}
+
+fn status_code(error: &kube::Error) -> Option<u16> {
+    match error {
+        kube::Error::Api(status) => Some(status.code),
+        _ => None,
     }
 }
 

@@ -50,11 +50,12 @@ pub async fn tell(revocations: Arc<Revocations>, clock: Clock) {
                 Mode::BestEffort => tracing::error!(
                     age,
                     "the view of revocations is stale: what was revoked since is not known here; \
-                     deciding and issuing by what is known"
+                     deciding and issuing by what is known; an earlier error says why"
                 ),
                 Mode::Strict => tracing::error!(
                     age,
-                    "the view of revocations is stale: deciding and issuing nothing until it is well again"
+                    "the view of revocations is stale: deciding and issuing nothing until it is well again; \
+                     an earlier error says why"
                 ),
             },
         }

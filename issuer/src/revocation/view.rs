@@ -171,7 +171,8 @@ impl View {
     }
 
     fn share(&mut self, reason: Option<&str>) -> Option<Arc<String>> {
-        let reason = reason?;
+        // An empty one would leave a colon with nothing behind it.
+        let reason = reason.filter(|reason| !reason.is_empty())?;
         if self.reason.as_ref().is_none_or(|last| **last != reason) {
             self.reason = Some(Arc::new(reason.to_owned()));
         }

@@ -162,7 +162,7 @@ pub(super) async fn authorize(
         tracing::info!(
             request_id = %id.0, user = %visible(&spec.user, SHOWN),
             credential_id = %credential_ids.first().map_or("".into(), |id| visible(id, 128)),
-            why = reason(why), "denied"
+            revoked = revoked(why), why = reason(why), "denied"
         );
     }
     Json(answer(&verdict)).into_response()
@@ -181,6 +181,14 @@ fn answer(verdict: &Verdict) -> Answer {
             denied: reason.is_some(),
             reason,
         },
+    }
+}
+
+/// By which kind of target, so that an operator knows which revocation to look for.
+fn revoked(why: &Why) -> Option<&'static str> {
+    match why {
+        Why::Revoked { target, .. } => Some(target),
+        Why::Forged | Why::Ended(_) => None,
     }
 }
 

@@ -105,7 +105,7 @@ pub struct Revocations {
 #[derive(Clone, Debug, Default, Args)]
 #[group(multiple = false, id = "by")]
 pub struct By {
-    /// A username, as the API server knows it (unlike kubectl's own --user, this is whose access ends)
+    /// A username with its prefix, as the API server knows it (unlike kubectl's own --user, this is whose access ends)
     #[arg(long, value_name = "NAME")]
     pub user: Option<String>,
     /// An account at an identity provider: its `sub` there

@@ -9,6 +9,9 @@ use x509_parser::parse_x509_certificate;
 use super::error::RevocationError;
 use crate::certificate::credential_id;
 
+/// Members of this group no API server asks about.
+const LET_IN: &str = "system:masters";
+
 /// A certificate as a revocation sees it. Who signed it is not looked at: a foreign one is revoked as well.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Certificate {
@@ -16,6 +19,8 @@ pub(super) struct Certificate {
     pub(super) credential_id: String,
     /// The session that its marker names. Only an issuer can tell whether it does so rightly.
     pub(super) session: Option<String>,
+    /// Whether it has the group that API servers let in before they ask anybody.
+    pub(super) is_let_in: bool,
     /// Its end.
     pub(super) not_after: OffsetDateTime,
 }
@@ -27,17 +32,22 @@ impl Certificate {
             path: path.to_owned(),
             problem,
         };
-        let blocks = pem::parse_many(fs::read(path).map_err(|error| wrong(error.to_string()))?)
-            .map_err(|error| wrong(error.to_string()))?;
+        let bytes = fs::read(path).map_err(|error| RevocationError::CertificateFile {
+            path: path.to_owned(),
+            error,
+        })?;
+        let blocks =
+            pem::parse_many(bytes).map_err(|error| wrong(format!("its PEM cannot be read: {error}")))?;
         let leaf = blocks
             .iter()
             .find(|block| block.tag() == "CERTIFICATE")
-            .ok_or_else(|| wrong("there is no PEM block of that kind".into()))?;
+            .ok_or_else(|| wrong("there is no PEM block `-----BEGIN CERTIFICATE-----` in it".into()))?;
         Self::from_der(leaf.contents()).map_err(wrong)
     }
 
     fn from_der(der: &[u8]) -> Result<Self, String> {
-        let (rest, certificate) = parse_x509_certificate(der).map_err(|error| error.to_string())?;
+        let (rest, certificate) =
+            parse_x509_certificate(der).map_err(|_| "what its PEM block holds is no X.509 certificate")?;
         if !rest.is_empty() {
             return Err("something follows the certificate in its PEM block".into());
         }
@@ -53,6 +63,10 @@ impl Certificate {
         };
         Ok(Self {
             credential_id: credential_id(der),
+            is_let_in: certificate
+                .subject()
+                .iter_organization()
+                .any(|group| group.as_str().ok() == Some(LET_IN)),
             session: marker.map(|marker| marker.session.to_owned()),
             not_after: certificate.validity().not_after.to_datetime(),
         })
@@ -101,6 +115,14 @@ mod tests {
     }
 
     #[test]
+    fn a_certificate_that_no_revocation_reaches_is_known() {
+        let is_let_in = |groups: &[&str]| Certificate::from_der(&der(groups)).unwrap().is_let_in;
+        assert!(is_let_in(&["system:masters"]));
+        assert!(is_let_in(&["sre", "system:masters"]));
+        assert!(!is_let_in(&["sre"]));
+    }
+
+    #[test]
     fn the_file_may_hold_a_key_and_the_rest_of_the_chain() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("tls.pem");
@@ -122,7 +144,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x");
         let read = || Certificate::read(&path).unwrap_err().to_string();
-        assert!(read().contains("holds no certificate"));
+        assert!(read().contains("cannot be read"));
         let block = |tag: &str, bytes: &[u8]| pem::encode(&pem::Pem::new(tag, bytes));
         let trailing = [der(&[]), vec![0]].concat();
         for text in [

@@ -14,7 +14,8 @@ pub enum RevocationError {
     Target(#[from] TargetError),
     /// Not a name.
     #[error(
-        "{0:?} is no name of a revocation: it has lower-case letters, digits, `-` and `.` only, and at most 253 of them"
+        "{0:?} is no name of a revocation: it has lower-case letters, digits, `-` and `.` only, begins and ends with \
+         a letter or digit (also around each `.`), and has at most 253 of them"
     )]
     Name(String),
     /// More than the store takes.
@@ -30,6 +31,15 @@ pub enum RevocationError {
         path: PathBuf,
         /// What is wrong.
         problem: String,
+    },
+    /// A certificate file that cannot be opened.
+    #[error("{path} cannot be read: {error}; nothing was written", path = path.display())]
+    CertificateFile {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        error: io::Error,
     },
     /// kubectl could not be run.
     #[error("cannot run kubectl: {0}")]
@@ -104,6 +114,8 @@ impl Doing {
 pub enum Reason {
     /// The cluster has no such resource.
     NoResource,
+    /// A revocation stands against the operator.
+    Revoked,
     /// RBAC.
     Forbidden,
     /// A revocation of that name exists.
@@ -128,8 +140,9 @@ impl Reason {
     /// The reason behind kubectl's words, which are all that it gives. It only chooses our words, and whether an object that is
     /// not there is an error.
     fn of(said: &str) -> Self {
-        const WORDS: [(&str, Reason); 17] = [
+        const WORDS: [(&str, Reason); 18] = [
             ("getting credentials:", Reason::NoCredential),
+            ("Gatepass: access was revoked", Reason::Revoked),
             ("Error from server (Forbidden)", Reason::Forbidden),
             ("Error from server (AlreadyExists)", Reason::Exists),
             (
@@ -161,6 +174,7 @@ impl Reason {
             Self::NoResource => {
                 "the cluster has no revocations: their resource definition is not installed".into()
             }
+            Self::Revoked => "your own access was revoked".into(),
             Self::Forbidden => format!("you may not {}", doing.words()),
             Self::Exists => "a revocation of that name exists; nothing was written".into(),
             Self::Missing => "there is no such revocation".into(),
@@ -175,12 +189,15 @@ impl Reason {
 
     fn hint(self, doing: Doing) -> Option<String> {
         Some(match self {
-            Self::NoResource => "install it from Gatepass's repository: kubectl apply -k deploy/base; an issuer that reads its \
-                 revocations from a directory has its own command: gatepass-issuer revoke"
+            Self::NoResource => "install it from Gatepass's repository: kubectl apply -f deploy/base/crd.yaml; an issuer that \
+                 reads its revocations from a directory has its own command: gatepass-issuer revoke"
                 .into(),
+            Self::Revoked => {
+                "ask somebody else who may revoke, or take another credential: --context, or a break-glass one".into()
+            }
             Self::Forbidden => format!(
-                "get a role with the verb `{0}` on revocations in the API group gatepass.dev; check with: kubectl auth can-i \
-                 {0} revocations.gatepass.dev",
+                "get a role with the verb `{0}` on revocations in the API group gatepass.dev, such as gatepass-revoker of \
+                 deploy/base; check with: kubectl auth can-i {0} revocations.gatepass.dev",
                 doing.verb()
             ),
             Self::Exists => "choose another --name, or leave it out; what it says: kubectl gatepass revocations".into(),
@@ -194,7 +211,8 @@ impl Reason {
             }
             Self::Timeout => UNCERTAIN.into(),
             Self::Refused => {
-                "if it does not know a member, its resource definition is older than this program: kubectl apply -k deploy/base"
+                "if it does not know a member, its resource definition is older than this program: kubectl apply -f \
+                 deploy/base/crd.yaml"
                     .into()
             }
             Self::Missing => LIST.into(),
@@ -226,6 +244,7 @@ impl RevocationError {
             | Self::Reason
             | Self::TooLong
             | Self::Certificate { .. }
+            | Self::CertificateFile { .. }
             | Self::NoKubectl(_)
             | Self::Silent { .. }
             | Self::Nonsense(_)
@@ -243,7 +262,11 @@ impl RevocationError {
                     .into(),
             ),
             Self::Certificate { .. } => {
-                Some("give the certificate as PEM, the leaf first: -----BEGIN CERTIFICATE-----".into())
+                Some(
+                "give the certificate as PEM, the leaf first; one in a kubeconfig is its client-certificate-data: base64 -d \
+                 makes PEM of it"
+                    .into(),
+            )
             }
             Self::NoKubectl(_) => {
                 Some("install kubectl and have it in PATH: revocations are written with it, by your own rights".into())
@@ -252,7 +275,12 @@ impl RevocationError {
             Self::Kubectl { doing, reason, .. } => reason.hint(*doing),
             Self::Nonsense(_) => Some("check that the kubectl in PATH is one, and the context: kubectl config current-context".into()),
             Self::NoSuch(_) | Self::NothingMatches(_) => Some(LIST.into()),
-            Self::Target(_) | Self::Name(_) | Self::Reason | Self::TooLong | Self::Key(_) => None,
+            Self::Target(_)
+            | Self::Name(_)
+            | Self::CertificateFile { .. }
+            | Self::Reason
+            | Self::TooLong
+            | Self::Key(_) => None,
         }
     }
 
@@ -265,6 +293,7 @@ impl RevocationError {
                 | Self::Reason
                 | Self::TooLong
                 | Self::Certificate { .. }
+                | Self::CertificateFile { .. }
                 | Self::NoSuch(_)
                 | Self::NothingMatches(_)
         )

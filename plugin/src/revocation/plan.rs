@@ -26,6 +26,8 @@ pub(super) struct Targets {
 const SESSION_GOES_ON: &str = "this denies one certificate; its session goes on and can get another\n  next: find the session in \
      the issuer's audit record of this credential ID and type: kubectl gatepass revoke --session ID; or revoke --certificate \
      FILE, or --user NAME";
+const LET_IN: &str = "the certificate has the group system:masters, whose members the API server lets in without asking: this \
+     revocation does not stop it\n  next: take the authority that signed it out of the API server's client CA bundle";
 const NO_MARKER: &str = "the certificate names no session (it has no Gatepass marker), so it alone is meant: whoever has it may \
      have others";
 const MARKER_UNPROVEN: &str = "the session is the one that the certificate's marker names; only the issuer can tell whether the \
@@ -77,6 +79,9 @@ impl Targets {
                 }
                 None => Some(NO_MARKER),
             };
+            if certificate.is_let_in {
+                all.note = Some(LET_IN);
+            }
         }
         Ok(all)
     }
@@ -129,7 +134,7 @@ pub(super) fn documents(
             target: target.clone(),
             logged_in_before: logged_in_before.clone(),
             block_issuance: command.block,
-            reason: command.reason.clone(),
+            reason: command.reason.clone().filter(|reason| !reason.is_empty()),
             expires_at,
         };
         let name = match (&command.name, documents.is_empty()) {

@@ -16,8 +16,11 @@ const LIVES_ON: &str = "open watches (an hour at most); exec and port-forward se
 /// Tells what each does, what none does, and the way back. `flags` go to the commands to type.
 pub(super) fn tell(written: &[Revocation], flags: &str) -> String {
     let mut text = String::new();
+    let ends_session = written
+        .iter()
+        .any(|one| matches!(one.spec.target, Target::Session(_)));
     for revocation in written {
-        text.push_str(&one(revocation));
+        text.push_str(&one(revocation, ends_session));
     }
     let names: Vec<_> = written.iter().map(|one| one.metadata.name.as_str()).collect();
     text.push_str(&line("does not end", LIVES_ON));
@@ -28,7 +31,8 @@ pub(super) fn tell(written: &[Revocation], flags: &str) -> String {
     text
 }
 
-fn one(revocation: &Revocation) -> String {
+/// `ends_session`: whether the certificate's session was revoked with it.
+fn one(revocation: &Revocation, ends_session: bool) -> String {
     let spec = &revocation.spec;
     let who = target_words(&spec.target);
     let last = last_denied_login(revocation);
@@ -52,6 +56,9 @@ fn one(revocation: &Revocation) -> String {
         (Target::Session(_), false) => {
             "work, also by the same person; to prevent them: kubectl gatepass revoke --user NAME --block"
                 .into()
+        }
+        (Target::CredentialId(_), false) if ends_session => {
+            "work; renewals are refused with the session".into()
         }
         (Target::CredentialId(_), false) => "work, and so do renewals".into(),
         (Target::User(_) | Target::Subject(_) | Target::Uid(_) | Target::Group(_), false) => {

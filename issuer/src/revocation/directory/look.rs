@@ -201,8 +201,9 @@ impl Seen {
                 view.put(&name, &checked);
             });
             if is_news {
-                let target = document.spec.target.kind();
-                tracing::info!(name = %document.metadata.name, target, "a revocation is in force");
+                // Not `target`: that is the module in every line.
+                let revoked = document.spec.target.kind();
+                tracing::info!(name = %document.metadata.name, revoked, "a revocation is in force");
             }
             self.put = Some(document.spec.target);
         }

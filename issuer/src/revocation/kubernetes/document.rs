@@ -100,7 +100,11 @@ impl Document {
     /// What it says depends on the document alone, and a patch fits one state only, so replicas never undo one another.
     pub(super) fn status_patch(&self, now: i64) -> Option<Value> {
         let (status, reason, message) = match self.checked() {
-            Ok(_) => ("True", "Checked", "It is in force until it expires.".to_owned()),
+            Ok(_) => (
+                "True",
+                "Checked",
+                "It is in force until it ends or is deleted.".to_owned(),
+            ),
             Err(why) => ("False", "Refused", format!("It is ignored: {why}.")),
         };
         let old = self.status["conditions"]

@@ -164,7 +164,7 @@ fn what_no_store_takes_is_refused_before_anything_is_written() {
         (["--credential-id=x", ""], "a credential ID"),
         (["--user=a", "--name=../x"], "no name"),
         (["--user=a", "--for=9000000d"], "9999"),
-        (["--certificate=/nonexistent", ""], "holds no certificate"),
+        (["--certificate=/nonexistent", ""], "cannot be read"),
     ] {
         let flags: Vec<_> = flags.into_iter().filter(|flag| !flag.is_empty()).collect();
         let said = typed(&flags).unwrap_err().to_string();
