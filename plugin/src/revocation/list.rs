@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use time::OffsetDateTime;
 
-use super::when::parse_time;
+use super::{confirm::Verdict, when::parse_time};
 use crate::{
     cli::Output,
     escape::{self, Escaped},
@@ -19,12 +19,19 @@ pub(super) struct Item {
     pub(super) metadata: Metadata,
     #[serde(default)]
     spec: Value,
+    #[serde(default)]
+    status: Value,
 }
 
 impl Item {
     /// What it does, if this version understands it.
     pub(super) fn spec(&self) -> Option<RevocationSpec> {
         serde_json::from_value(self.spec.clone()).ok()
+    }
+
+    /// What an issuer says of it, if one has.
+    pub(super) fn verdict(&self) -> Option<Verdict> {
+        Verdict::of(&self.status)
     }
 
     /// Whose access it ends, if this version understands that.
