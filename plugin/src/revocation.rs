@@ -1,9 +1,11 @@
 //! `revoke`, `unrevoke` and `revocations`: what operators type to end somebody's access.
 //!
 //! What was typed becomes documents (`plan`), which are written, read and deleted with the operator's own `kubectl`, so that
-//! their kubeconfig, credential and rights are what counts (`kubectl`). What was done is told in words (`words`, `list`).
+//! their kubeconfig, credential and rights are what counts (`kubectl`). Whether an issuer follows them is asked (`confirm`), and
+//! what was done is told in words (`words`, `list`).
 
 mod certificate;
+mod confirm;
 mod error;
 mod kubectl;
 mod list;
@@ -27,6 +29,7 @@ use crate::{
     keys::random,
     prompt::Ui,
 };
+use confirm::{Found, PATIENCE, Verdict, confirm};
 use kubectl::{DEADLINE, Kubectl};
 use list::{Item, target_words};
 use plan::Targets;
@@ -40,7 +43,7 @@ fn kubectl<'a>(connection: &'a Connection, ui: &'a dyn Ui) -> Kubectl<'a> {
     }
 }
 
-/// Writes revocations, and says what they do.
+/// Writes revocations, and says what they do, and whether an issuer follows them.
 pub async fn revoke(
     command: &Revoke,
     clock: &dyn Clock,
@@ -59,7 +62,7 @@ pub async fn revoke(
             Written::Text => Written::Yaml,
             output => output,
         };
-        return print(&documents, output, &command.connection, out);
+        return print(&documents, &[], output, &command.connection, out);
     }
     let kubectl = kubectl(&command.connection, ui);
     let mut written = Vec::new();
@@ -75,21 +78,81 @@ pub async fn revoke(
             Err(error) => failed = Some(error),
         }
     }
+    let found = confirmed(&written, &kubectl).await;
+    let flags = command.connection.to_copy();
+    for (revocation, found) in written.iter().zip(&found) {
+        let name = &revocation.metadata.name;
+        if let Some(warning) = found.warning(name, &flags, PATIENCE) {
+            ui.say(&format!("kubectl-gatepass: {warning}"));
+        }
+    }
     // What was done is told even if not all was.
     if !written.is_empty() {
-        print(&written, command.output, &command.connection, out)?;
+        print(&written, &found, command.output, &command.connection, out)?;
     }
-    failed.map_or(Ok(()), |error| Err(error.into()))
+    let refused = refused(&written, &found, flags);
+    match (failed, refused) {
+        (Some(failed), Some(refused)) => {
+            ui.say(&format!("kubectl-gatepass: {refused}"));
+            Err(failed.into())
+        }
+        (Some(error), None) | (None, Some(error)) => Err(error.into()),
+        (None, None) => Ok(()),
+    }
+}
+
+/// What an issuer says of each.
+async fn confirmed(written: &[Revocation], kubectl: &Kubectl<'_>) -> Vec<Found> {
+    let names: Vec<_> = written.iter().map(|one| one.metadata.name.clone()).collect();
+    // What kubectl warns of was shown when it wrote; once for each look would be too often.
+    let kubectl = Kubectl {
+        ui: &Silent,
+        ..*kubectl
+    };
+    confirm(&names, PATIENCE, async |name| kubectl.get(name).await).await
+}
+
+/// The error for those that an issuer ignores.
+fn refused(written: &[Revocation], found: &[Found], flags: String) -> Option<RevocationError> {
+    let refused: Vec<_> = written
+        .iter()
+        .zip(found)
+        .filter_map(|(revocation, found)| match found {
+            Found::Said(Verdict::Refused(why)) => Some((revocation.metadata.name.clone(), why.clone())),
+            Found::Said(Verdict::Accepted)
+            | Found::Nothing
+            | Found::Forbidden
+            | Found::Gone
+            | Found::Unseen(_) => None,
+        })
+        .collect();
+    (!refused.is_empty()).then_some(RevocationError::Ignored { refused, flags })
+}
+
+/// Shows nothing, asks nobody.
+struct Silent;
+
+impl Ui for Silent {
+    fn say(&self, _text: &str) {}
+
+    fn interactive(&self) -> bool {
+        false
+    }
+
+    fn confirm(&self, _question: &str) -> bool {
+        false
+    }
 }
 
 fn print(
     documents: &[Revocation],
+    found: &[Found],
     output: Written,
     connection: &Connection,
     out: &mut impl Write,
 ) -> Result<(), Error> {
     let text = match output {
-        Written::Text => Ok(words::tell(documents, &connection.to_copy())),
+        Written::Text => Ok(words::tell(documents, found, &connection.to_copy())),
         Written::Name => Ok(documents
             .iter()
             .map(|document| format!("{}.{GROUP}/{}\n", KIND.to_lowercase(), document.metadata.name))

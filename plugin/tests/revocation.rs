@@ -81,6 +81,7 @@ fn object(name: &str, spec: Value) -> Value {
     json!({
         "apiVersion": "gatepass.dev/v1alpha1", "kind": "Revocation",
         "metadata": {"name": name, "creationTimestamp": "2026-11-22T00:00:00Z"}, "spec": spec,
+        "status": {"conditions": [{"type": "Accepted", "status": "True"}]},
     })
 }
 
@@ -99,9 +100,10 @@ fn a_document_goes_to_kubectl_and_what_it_does_is_told() {
         "--as-group=a b",
     ]);
     assert_eq!(run.code, Some(0), "{}", run.stderr);
+    let calls = desk.calls();
     assert_eq!(
-        desk.calls(),
-        [[
+        calls[0],
+        [
             "create",
             "--raw",
             "/apis/gatepass.dev/v1alpha1/revocations?fieldValidation=Strict&fieldManager=kubectl-gatepass",
@@ -110,7 +112,7 @@ fn a_document_goes_to_kubectl_and_what_it_does_is_told() {
             "--request-timeout=15s",
             "--context=--as=root",
             "--as-group=a b"
-        ]]
+        ]
     );
     let document = &desk.documents()[0];
     assert_eq!(document["kind"], "Revocation");
@@ -118,6 +120,13 @@ fn a_document_goes_to_kubectl_and_what_it_does_is_told() {
     assert_eq!(document["spec"]["reason"], "it's $(gone)");
     let name = document["metadata"]["name"].as_str().unwrap();
     assert!(name.starts_with("user-alice-"), "{name}");
+    let url = format!("/apis/gatepass.dev/v1alpha1/revocations/{name}");
+    let look = ["get", "--raw", &url, "--request-timeout=15s"];
+    assert_eq!(
+        calls[1],
+        [&look as &[&str], &["--context=--as=root", "--as-group=a b"]].concat()
+    );
+    assert_eq!(calls.len(), 2, "an issuer's word is not asked for twice");
     for words in [
         "revoked: user -alice\n",
         "until 2001-01-01T00:01:00Z",
@@ -146,6 +155,87 @@ fn programs_get_documents_and_names() {
     assert_eq!(name.stdout, "revocation.gatepass.dev/dev\n");
     let yaml = desk.run(&["revoke", "--group=dev", "--name=dev", "-o", "yaml"]);
     assert!(yaml.stdout.contains("kind: Revocation\n"), "{}", yaml.stdout);
+}
+
+/// The condition as an issuer that ignores an object writes it.
+const REFUSED: &str = r#""status":{"conditions":[{"type":"Accepted","status":"False","reason":"Refused","message":"It is ignored: spec.target: no."}]},"#;
+
+#[test]
+fn what_the_issuer_refuses_is_no_success() {
+    let desk = Desk::new();
+    desk.put("status", REFUSED);
+    let run = desk.run(&["revoke", "--user=alice", "--name=n", "--context=x"]);
+    assert_eq!(run.code, Some(1), "{}", run.stderr);
+    assert!(
+        run.stdout.starts_with("not revoked: user alice\n"),
+        "{}",
+        run.stdout
+    );
+    for words in [
+        "the issuer refuses the revocation n",
+        "It is ignored: spec.target: no.",
+        "kubectl gatepass unrevoke n --context=x",
+    ] {
+        assert!(run.stderr.contains(words), "{words}: {}", run.stderr);
+    }
+    let name = desk.run(&["revoke", "--user=alice", "--name=n", "-o", "name"]);
+    assert_eq!(
+        (name.code, name.stdout.as_str()),
+        (Some(1), "revocation.gatepass.dev/n\n")
+    );
+    assert!(name.stderr.contains("It is ignored"), "{}", name.stderr);
+}
+
+/// This waits as long as people do.
+#[test]
+fn what_no_issuer_confirms_is_not_called_revoked() {
+    let desk = Desk::new();
+    desk.put("status", "");
+    let run = desk.run(&["revoke", "--user=alice", "--name=n"]);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    let doubt = "no issuer has confirmed it within 4 s, so it may not be in force";
+    assert!(
+        run.stdout.starts_with("not confirmed: user alice\n") && run.stdout.contains(doubt),
+        "{}",
+        run.stdout
+    );
+    for words in [
+        doubt,
+        "`revocation.kubernetes`",
+        "kubectl get revocation n -o yaml",
+    ] {
+        assert!(run.stderr.contains(words), "{words}: {}", run.stderr);
+    }
+    assert!(
+        desk.calls().len() > 2,
+        "an issuer may take a moment: {:?}",
+        desk.calls()
+    );
+}
+
+#[test]
+fn who_may_not_look_has_written_it_all_the_same() {
+    let desk = Desk::new();
+    desk.put(
+        "fail-get",
+        "Error from server (Forbidden): revocations.gatepass.dev \"n\" is forbidden",
+    );
+    let run = desk.run(&["revoke", "--user=alice", "--name=n"]);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    assert!(
+        run.stdout.starts_with("not confirmed: user alice\n"),
+        "{}",
+        run.stdout
+    );
+    assert!(
+        run.stderr.contains("could not be confirmed") && run.stderr.contains("you may not read revocations"),
+        "{}",
+        run.stderr
+    );
+    let json = desk.run(&["revoke", "--user=alice", "--name=n", "-o", "json"]);
+    let document: Value = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!((json.code, &document["metadata"]["name"]), (Some(0), &json!("n")));
+    assert!(json.stderr.contains("could not be confirmed"), "{}", json.stderr);
 }
 
 #[test]

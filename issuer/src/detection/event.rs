@@ -119,18 +119,17 @@ impl<'de> Visitor<'de> for &mut Reading<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an EventList, its kind and version before its items")
+        f.write_str("an EventList")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
         let (mut kind, mut version) = (false, false);
         while let Some(member) = list.next_key::<String>()? {
-            // As Go writes them: first what it is, then what is in it.
+            // Go writes first what it is, so items of something else are not looked at; JSON knows no order.
             match member.as_str() {
                 "kind" => kind = self.is(KIND, &list.next_value::<String>()?)?,
                 "apiVersion" => version = self.is(API_VERSION, &list.next_value::<String>()?)?,
-                "items" if kind && version => list.next_value_seed(Items(self))?,
-                "items" => return Err(A::Error::custom("items of no known kind")),
+                "items" => list.next_value_seed(Items(self))?,
                 _ => drop(list.next_value::<IgnoredAny>()?),
             }
         }

@@ -69,6 +69,9 @@ It denies what was logged in up to now; a new login works, except with --block. 
 as a Revocation object, with your own kubeconfig and rights: you need `create` on
 revocations.gatepass.dev.
 
+No object denies anybody unless an issuer follows it. With `get` on them it waits, 4 s at most,
+until one says so; if none does, it says `not confirmed`; if one refuses it, the exit code is 1.
+
 Does not end: open watches (an hour at most), exec and port-forward sessions (until closed),
 service account tokens and whatever else was made before. Undo: kubectl gatepass unrevoke NAME";
 

@@ -4,7 +4,10 @@ use std::{io, path::PathBuf};
 
 use gatepass_api::revocation::TargetError;
 
-use crate::{escape::message, keys::KeyError};
+use crate::{
+    escape::{Escaped, message},
+    keys::KeyError,
+};
 
 /// Why a command on revocations failed.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +68,14 @@ pub enum RevocationError {
     /// kubectl answered something else.
     #[error("kubectl's answer is not that of an API server with revocations: {0}")]
     Nonsense(String),
+    /// Written, and in vain.
+    #[error("{}", .refused.iter().map(|(name, why)| ignored(name, why)).collect::<Vec<_>>().join("\n"))]
+    Ignored {
+        /// Which, and why, in the issuer's words.
+        refused: Vec<(String, String)>,
+        /// kubectl's flags, for commands to type.
+        flags: String,
+    },
     /// No such revocation.
     #[error("there is no revocation {}; nothing was deleted", .0.join(", "))]
     NoSuch(Vec<String>),
@@ -221,6 +232,11 @@ impl Reason {
     }
 }
 
+fn ignored(name: &str, why: &str) -> String {
+    let (name, why) = (Escaped(name), Escaped(why));
+    format!("the issuer refuses the revocation {name}, so it denies nobody anything; the issuer says: {why}")
+}
+
 const LIST: &str = "see what there is: kubectl gatepass revocations";
 const UNCERTAIN: &str = "see whether it was done all the same: kubectl gatepass revocations";
 
@@ -248,6 +264,7 @@ impl RevocationError {
             | Self::NoKubectl(_)
             | Self::Silent { .. }
             | Self::Nonsense(_)
+            | Self::Ignored { .. }
             | Self::NoSuch(_)
             | Self::NothingMatches(_)
             | Self::Key(_) => None,
@@ -274,6 +291,13 @@ impl RevocationError {
             Self::Silent { .. } => Some(UNCERTAIN.into()),
             Self::Kubectl { doing, reason, .. } => reason.hint(*doing),
             Self::Nonsense(_) => Some("check that the kubectl in PATH is one, and the context: kubectl config current-context".into()),
+            Self::Ignored { refused, flags } => {
+                let names: Vec<_> = refused.iter().map(|(name, _)| name.as_str()).collect();
+                Some(format!(
+                    "delete it: kubectl gatepass unrevoke {}{flags}; then write one that the issuer takes",
+                    names.join(" ")
+                ))
+            }
             Self::NoSuch(_) | Self::NothingMatches(_) => Some(LIST.into()),
             Self::Target(_)
             | Self::Name(_)

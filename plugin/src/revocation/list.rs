@@ -5,13 +5,16 @@ use std::io::{self, Write};
 use gatepass_api::revocation::{Metadata, RevocationSpec, Target};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 
-use super::when::parse_time;
+use super::{confirm::Verdict, when::parse_time};
 use crate::{
     cli::Output,
     escape::{self, Escaped},
 };
+
+/// How long an issuer may take to say what becomes of a revocation.
+const CONFIRMED_WITHIN: Duration = Duration::MINUTE;
 
 /// A revocation as the API server has it. What a newer version may have written into it is no reason not to list it.
 #[derive(Debug, Deserialize)]
@@ -19,12 +22,19 @@ pub(super) struct Item {
     pub(super) metadata: Metadata,
     #[serde(default)]
     spec: Value,
+    #[serde(default)]
+    status: Value,
 }
 
 impl Item {
     /// What it does, if this version understands it.
     pub(super) fn spec(&self) -> Option<RevocationSpec> {
         serde_json::from_value(self.spec.clone()).ok()
+    }
+
+    /// What an issuer says of it, if one has.
+    pub(super) fn verdict(&self) -> Option<Verdict> {
+        Verdict::of(&self.status)
     }
 
     /// Whose access it ends, if this version understands that.
@@ -50,6 +60,9 @@ struct Row {
     expires_at: Option<String>,
     /// By this machine's clock.
     expired: bool,
+    /// Whether the issuer takes it into account, once it has said so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    accepted: Option<bool>,
 }
 
 impl Row {
@@ -71,7 +84,14 @@ impl Row {
             reason: text("reason"),
             expired: end.is_some_and(|end| end <= now),
             expires_at,
+            accepted: item.verdict().map(|verdict| verdict == Verdict::Accepted),
         }
+    }
+
+    /// Whether an issuer should have said something by now.
+    fn is_overdue(&self, now: OffsetDateTime) -> bool {
+        let created = self.created_at.as_deref().and_then(|time| parse_time(time).ok());
+        created.is_none_or(|created| now - created > CONFIRMED_WITHIN)
     }
 }
 
@@ -123,19 +143,36 @@ pub(super) fn yaml(value: &impl Serialize) -> io::Result<String> {
     }
 }
 
+const UNCONFIRMED: &str = "not confirmed: no issuer has said that it follows it, so it may not be in force; is one running with \
+     `revocation.kubernetes`?";
+
 fn table(items: &[Item], now: OffsetDateTime, out: &mut impl Write) -> io::Result<()> {
     let head = [
         "NAME",
         "TARGET",
         "LOGGED IN BEFORE",
         "BLOCKS",
+        "ACCEPTED",
         "EXPIRES",
         "REASON",
     ]
     .map(String::from);
-    let mut lines = vec![head];
+    let (mut lines, mut notes, mut unconfirmed) = (vec![head], Vec::new(), false);
     for item in items {
         let (row, target) = (Row::new(item, now), item.target());
+        let accepted = match item.verdict() {
+            Some(Verdict::Accepted) => "yes",
+            Some(Verdict::Refused(why)) => {
+                let (name, why) = (Escaped(&row.name), Escaped(&why));
+                notes.push(format!("{name} denies nobody anything; the issuer says: {why}"));
+                "no"
+            }
+            None if row.is_overdue(now) => {
+                unconfirmed = true;
+                "not confirmed"
+            }
+            None => "",
+        };
         let expires = match (&row.expires_at, &target) {
             (Some(end), _) if row.expired => format!("{} (expired)", Escaped(end)),
             (Some(end), _) => Escaped(end).to_string(),
@@ -150,11 +187,12 @@ fn table(items: &[Item], now: OffsetDateTime, out: &mut impl Write) -> io::Resul
             ),
             Escaped(&row.logged_in_before.unwrap_or_default()).to_string(),
             if row.block_issuance { "yes" } else { "no" }.into(),
+            accepted.into(),
             expires,
             Escaped(&row.reason.unwrap_or_default()).to_string(),
         ]);
     }
-    let mut widths = [0; 6];
+    let mut widths = [0; 7];
     for line in &lines {
         for (width, cell) in widths.iter_mut().zip(line) {
             *width = cell.chars().count().max(*width);
@@ -167,7 +205,10 @@ fn table(items: &[Item], now: OffsetDateTime, out: &mut impl Write) -> io::Resul
             .map(|(cell, width)| format!("{cell:width$}"));
         writeln!(out, "{}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
     }
-    Ok(())
+    if unconfirmed {
+        notes.push(UNCONFIRMED.into());
+    }
+    notes.iter().try_for_each(|note| writeln!(out, "{note}"))
 }
 
 #[cfg(test)]
@@ -229,6 +270,44 @@ mod tests {
         );
         assert_eq!(printed(&[], Output::Text), "There are no revocations.\n");
         assert_eq!(printed(&[], Output::Json), "[]\n");
+    }
+
+    #[test]
+    fn what_no_issuer_follows_and_what_it_ignores_is_marked() {
+        let with = |name: &str, created: &str, status: Value| -> Item {
+            let metadata = json!({"name": name, "creationTimestamp": created});
+            let spec = json!({"target": {"user": name}});
+            serde_json::from_value(json!({"metadata": metadata, "spec": spec, "status": status})).unwrap()
+        };
+        let condition = |status: &str| json!({"conditions": [{"type": "Accepted", "status": status, "message": "It is ignored: \u{1b}."}]});
+        let (old, new) = ("2026-11-21T23:58:59Z", "2026-11-21T23:59:30Z");
+        let items = [
+            with("good", old, condition("True")),
+            with("bad", new, condition("False")),
+            with("lost", old, Value::Null),
+            with("fresh", new, Value::Null),
+        ];
+        let table = printed(&items, Output::Text);
+        let lines: Vec<_> = table.lines().collect();
+        for (line, end) in [
+            (1, "  no      yes            never"),
+            (2, "  no      no             never"),
+            (3, "  no      not confirmed  never"),
+            (4, "  no                     never"),
+        ] {
+            assert!(lines[line].ends_with(end), "{end}: {table}");
+        }
+        assert_eq!(
+            lines[5],
+            "bad denies nobody anything; the issuer says: It is ignored: \\u{1b}."
+        );
+        assert!(lines[6].starts_with("not confirmed: no issuer"), "{table}");
+        assert_eq!(lines.len(), 7);
+        assert_eq!(printed(&items[..1], Output::Text).lines().count(), 2);
+        let document: Value = serde_json::from_str(&printed(&items, Output::Json)).unwrap();
+        let accepted = document.as_array().unwrap().iter().map(|row| row.get("accepted"));
+        let accepted: Vec<_> = accepted.map(|accepted| accepted.cloned()).collect();
+        assert_eq!(accepted, [Some(json!(true)), Some(json!(false)), None, None]);
     }
 
     #[test]

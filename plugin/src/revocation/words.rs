@@ -4,6 +4,7 @@ use gatepass_api::revocation::{LOGIN_LEEWAY, Revocation, Target};
 use time::{Duration, OffsetDateTime};
 
 use super::{
+    confirm::{Found, PATIENCE, Verdict},
     list::target_words,
     when::{parse_time, written},
 };
@@ -13,17 +14,20 @@ use crate::escape::Escaped;
 const LIVES_ON: &str = "open watches (an hour at most); exec and port-forward sessions (until closed); service account tokens,\n                 \
      bindings and whatever else was made before";
 
-/// Tells what each does, what none does, and the way back. `flags` go to the commands to type.
-pub(super) fn tell(written: &[Revocation], flags: &str) -> String {
+/// Tells what each does by what was found of it, what none does, and the way back. `flags` go to the commands to type.
+pub(super) fn tell(written: &[Revocation], found: &[Found], flags: &str) -> String {
     let mut text = String::new();
     let ends_session = written
         .iter()
         .any(|one| matches!(one.spec.target, Target::Session(_)));
-    for revocation in written {
-        text.push_str(&one(revocation, ends_session));
+    for (revocation, found) in written.iter().zip(found) {
+        text.push_str(&one(revocation, ends_session, found));
     }
     let names: Vec<_> = written.iter().map(|one| one.metadata.name.as_str()).collect();
-    text.push_str(&line("does not end", LIVES_ON));
+    let is_refused = |found: &Found| matches!(found, Found::Said(Verdict::Refused(_)));
+    if !found.iter().all(is_refused) {
+        text.push_str(&line("does not end", LIVES_ON));
+    }
     text.push_str(&line(
         "undo",
         &format!("kubectl gatepass unrevoke {}{flags}", names.join(" ")),
@@ -32,13 +36,23 @@ pub(super) fn tell(written: &[Revocation], flags: &str) -> String {
 }
 
 /// `ends_session`: whether the certificate's session was revoked with it.
-fn one(revocation: &Revocation, ends_session: bool) -> String {
+fn one(revocation: &Revocation, ends_session: bool, found: &Found) -> String {
     let spec = &revocation.spec;
     let who = target_words(&spec.target);
     let last = last_denied_login(revocation);
     let until = format!("until {last} (a minute more, because clocks differ)");
-    let mut text = format!("revoked: {who}\n");
-    text.push_str(&line("revocation", &revocation.metadata.name));
+    let name = line("revocation", &revocation.metadata.name);
+    let mut text = match found {
+        Found::Said(Verdict::Refused(why)) => {
+            let why = line("refused", &format!("the issuer says: {}", Escaped(why)));
+            return format!("not revoked: {who}\n{name}{why}");
+        }
+        Found::Said(Verdict::Accepted) => format!("revoked: {who}\n{name}"),
+        Found::Nothing | Found::Forbidden | Found::Gone | Found::Unseen(_) => {
+            let doubt = found.doubt(PATIENCE).unwrap_or_default();
+            format!("not confirmed: {who}\n{name}{}", line("in force?", &doubt))
+        }
+    };
     let denied = match (&spec.target, spec.block_issuance) {
         (Target::Session(_), _) => "every certificate of the session, and each renewal".into(),
         (Target::CredentialId(_), _) => "this certificate".into(),
@@ -142,6 +156,44 @@ mod tests {
         let mut revocation = Revocation::new("n".into(), spec);
         revocation.metadata.creation_timestamp = Some("2026-11-22T00:00:00Z".into());
         revocation
+    }
+
+    fn tell(written: &[Revocation], flags: &str) -> String {
+        super::tell(
+            written,
+            &vec![Found::Said(Verdict::Accepted); written.len()],
+            flags,
+        )
+    }
+
+    #[test]
+    fn nobody_is_told_that_somebody_is_revoked_before_an_issuer_says_so() {
+        let alice = || revocation(Target::User("alice".into()), false, None);
+        for found in [
+            Found::Nothing,
+            Found::Forbidden,
+            Found::Gone,
+            Found::Unseen("why".into()),
+        ] {
+            let told = super::tell(&[alice()], std::slice::from_ref(&found), "");
+            assert!(
+                told.starts_with("not confirmed: user alice\n  revocation     n\n  in force?      "),
+                "{told}"
+            );
+            assert!(
+                told.contains("unrevoke n") && !told.contains("revoked: user"),
+                "{told}"
+            );
+        }
+        let refused = Found::Said(Verdict::Refused("It is ignored: \u{1b}[2J.".into()));
+        let told = super::tell(&[alice()], &[refused], "");
+        assert!(
+            told.starts_with("not revoked: user alice\n")
+                && told.contains("the issuer says: It is ignored: \\u{1b}[2J.")
+                && !told.contains("new logins")
+                && !told.contains("does not end"),
+            "{told}"
+        );
     }
 
     #[test]
