@@ -2,7 +2,7 @@
 //!
 //! Several processes share it: replicas, `gatepass-issuer revoke`, and people with an editor. Who reads takes no lock,
 //! because a document only ever appears whole: it is written under a hidden name, made durable, and then given its own.
-//! Who writes or removes holds the lock on [`write::LOCK`], which the kernel frees when a process dies: so nobody takes
+//! Who writes or removes holds the lock on `.lock`, which the kernel frees when a process dies: so nobody takes
 //! away what another has just put in an ended document's place, and of two logout tokens for one subject the later one
 //! stays. A lock on the directory itself would need no file, but NFS refuses it.
 
