@@ -26,7 +26,7 @@ fn the_demo_shows_who_came_in_proves_the_credential_id_and_ends_a_stolen_session
         "kubectl gatepass revoke --session",
         "Error from server (Forbidden): pods is forbidden",
         "Gatepass: access was revoked: laptop stolen, ticket 4711",
-        "From the write to the first answer 403: ",
+        "From Enter to the first answer 403: ",
         "a login is needed",
     ] {
         assert!(shown.contains(part), "{part} is missing: {shown}");
