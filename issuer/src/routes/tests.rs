@@ -49,6 +49,9 @@ pub(super) static IDP: LazyLock<Idp> = LazyLock::new(|| Idp::new(ISSUER));
 pub(super) static OTHER_IDP: LazyLock<Idp> = LazyLock::new(|| Idp::new(OTHER_ISSUER));
 static CSR: LazyLock<String> = LazyLock::new(|| fakes::csr(CsrKey::P256));
 
+/// Held by tests that take much memory, because one of them looks at how much there is.
+pub(super) static MEMORY: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 /// A sink that remembers, or refuses.
 #[derive(Clone, Default)]
 pub(super) struct Memory {

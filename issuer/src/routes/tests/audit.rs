@@ -123,6 +123,7 @@ async fn a_batch_of_any_length_is_read_and_only_an_event_that_is_too_long_ends_i
     let mallory = event("idp:mallory", &["system:authenticated"]);
     let found = r#"gatepass_findings_total{finding="foreign-certificate"} 1"#;
     const MIB: usize = 1024 * 1024;
+    let _alone = MEMORY.lock().await;
     let mut batch = vec![long(6 * MIB); 12];
     batch.push(mallory.clone());
     let issuance = Issuance::new();
