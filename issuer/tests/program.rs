@@ -38,6 +38,8 @@ fn init(dir: &Path) -> String {
         "127.0.0.1:0",
         "--url",
         "https://localhost:8443",
+        "--webhook-listen",
+        "127.0.0.1:0",
     ];
     let (code, _, stderr) = run(&[&["init", "--dir", dir], &ports[..]].concat());
     assert_eq!((code, stderr.as_str()), (Some(0), ""));
