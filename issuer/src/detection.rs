@@ -21,7 +21,7 @@ pub use event::{Event, EventListError, read_events};
 pub use outlet::{Outlet, Pace};
 pub use report::Report;
 pub use rules::{Allowed, Pattern, PatternError, Patterns, Rules};
-pub use webhook::{ClientError, Webhook};
+pub use webhook::Webhook;
 
 /// The key under which the API server says which credential it has seen.
 pub(crate) const CREDENTIAL_ID: &str = "authentication.kubernetes.io/credential-id";

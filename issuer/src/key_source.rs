@@ -13,7 +13,6 @@ use crate::id_token::KeySet;
 use crate::idp::IdentityProvider;
 use crate::issue::KeySets;
 
-pub(crate) use fetch::with_causes;
 pub use fetch::{ClientError, FetchError, Fetcher};
 
 /// After an attempt, successful or not, the provider is left alone for so long.

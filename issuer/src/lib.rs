@@ -40,6 +40,7 @@ pub mod csr;
 pub mod detection;
 pub mod error;
 mod escape;
+pub mod https;
 pub mod id_token;
 pub mod idp;
 mod ids;

@@ -86,22 +86,13 @@ fn webhook(mut section: Section<'_>, files: &Files) -> Option<Webhook> {
             })
         },
     );
-    let authorities = if section.has("certificateAuthority") {
-        Some(section.file("certificateAuthority", |path| files.read(path)))
-    } else {
-        section.know("certificateAuthority");
-        None
-    };
-    let webhook = (|| {
-        let authorities = match &authorities {
-            None => None,
-            Some(read) => Some(read.as_ref()?.as_str()),
-        };
-        let url = Url::parse(url.as_deref()?).ok()?;
-        Webhook::new(url, authorities)
+    let authorities = section.optional_file("certificateAuthority", |path| files.read(path));
+    let webhook = url.zip(authorities).and_then(|(url, authorities)| {
+        let authorities = authorities.as_ref().map(|pem| pem.as_str());
+        Webhook::new(Url::parse(&url).ok()?, authorities)
             .map_err(|error| section.problem("certificateAuthority", &error.to_string()))
             .ok()
-    })();
+    });
     section.finish();
     webhook
 }

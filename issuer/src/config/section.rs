@@ -148,11 +148,6 @@ impl<'a> Section<'a> {
         self.members.contains_key(key)
     }
 
-    /// Knows a key that is absent.
-    pub(super) fn know(&mut self, key: &'static str) {
-        self.known.insert(key);
-    }
-
     /// A text that is not repeated if it is wrong.
     pub(super) fn secret_where(
         &mut self,

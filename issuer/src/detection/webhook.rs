@@ -1,14 +1,9 @@
 use std::fmt;
-use std::time::Duration;
 
 use url::Url;
 
 use super::Report;
-use crate::key_source::with_causes;
-
-const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
-const DEADLINE: Duration = Duration::from_secs(10);
-const USER_AGENT: &str = concat!("gatepass-issuer/", env!("CARGO_PKG_VERSION"));
+use crate::https::{self, ClientError};
 
 /// Where findings are sent: over HTTPS, following no redirect.
 #[derive(Clone)]
@@ -16,17 +11,6 @@ pub struct Webhook {
     client: reqwest::Client,
     /// May hold a secret, as those of chat services do: it is not shown.
     url: Url,
-}
-
-/// The HTTPS client cannot be made.
-#[derive(Debug, thiserror::Error)]
-pub enum ClientError {
-    /// Without an authority nobody would be trusted, and nobody told.
-    #[error("there is no PEM certificate in it")]
-    NoAuthority,
-    /// The library refused.
-    #[error("cannot set up HTTPS: {0}")]
-    Client(#[from] reqwest::Error),
 }
 
 /// A finding was not taken.
@@ -43,24 +27,8 @@ pub(super) enum SendError {
 impl Webhook {
     /// One that trusts only `authorities` (PEM) if given, else the system's roots.
     pub fn new(url: Url, authorities: Option<&str>) -> Result<Self, ClientError> {
-        let mut builder = reqwest::Client::builder()
-            .https_only(true)
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(CONNECT_DEADLINE)
-            .timeout(DEADLINE)
-            .pool_max_idle_per_host(1)
-            .user_agent(USER_AGENT);
-        if let Some(pem) = authorities {
-            let certificates = reqwest::Certificate::from_pem_bundle(pem.as_bytes())?;
-            if certificates.is_empty() {
-                return Err(ClientError::NoAuthority);
-            }
-            builder = builder.tls_certs_only(certificates);
-        }
-        Ok(Self {
-            client: builder.build()?,
-            url,
-        })
+        let client = https::client(authorities)?;
+        Ok(Self { client, url })
     }
 
     pub(super) async fn send(&self, report: &Report) -> Result<(), SendError> {
@@ -72,7 +40,7 @@ impl Webhook {
             .body(body)
             .send()
             .await
-            .map_err(|error| SendError::Http(with_causes(&error.without_url())))?;
+            .map_err(|error| SendError::Http(https::with_causes(&error.without_url())))?;
         // The answer's body is not read.
         if answer.status().is_success() {
             Ok(())

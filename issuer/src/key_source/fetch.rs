@@ -1,16 +1,12 @@
-use std::time::Duration;
-
 use serde_json::Value;
 
+use crate::https;
 use crate::id_token::KeySet;
 use crate::id_token::keys::KeySetError;
 use crate::strict_json;
 
-const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
-const DEADLINE: Duration = Duration::from_secs(10);
 /// Far above any real document.
 const MAX_DOCUMENT: usize = 512 * 1024;
-const USER_AGENT: &str = concat!("gatepass-issuer/", env!("CARGO_PKG_VERSION"));
 
 /// Fetches one provider's keys over HTTPS, following no redirect.
 #[derive(Debug)]
@@ -21,10 +17,10 @@ pub struct Fetcher {
 
 /// The HTTPS client of a provider cannot be made.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot set up HTTPS for {issuer}: {source}")]
+#[error("{issuer}: {source}")]
 pub struct ClientError {
     issuer: String,
-    source: reqwest::Error,
+    source: https::ClientError,
 }
 
 /// Why keys could not be fetched.
@@ -61,23 +57,12 @@ pub enum FetchError {
 impl Fetcher {
     /// A client that trusts only `authorities` (PEM) if given, else the system's roots.
     pub fn new(issuer: &str, authorities: Option<&str>) -> Result<Self, ClientError> {
-        let failed = |source| ClientError {
+        let client = https::client(authorities).map_err(|source| ClientError {
             issuer: issuer.to_owned(),
             source,
-        };
-        let mut builder = reqwest::Client::builder()
-            .https_only(true)
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(CONNECT_DEADLINE)
-            .timeout(DEADLINE)
-            .pool_max_idle_per_host(1)
-            .user_agent(USER_AGENT);
-        if let Some(pem) = authorities {
-            let certificates = reqwest::Certificate::from_pem_bundle(pem.as_bytes()).map_err(failed)?;
-            builder = builder.tls_certs_only(certificates);
-        }
+        })?;
         Ok(Self {
-            client: builder.build().map_err(failed)?,
+            client,
             issuer: issuer.to_owned(),
         })
     }
@@ -102,7 +87,7 @@ impl Fetcher {
     }
 
     async fn get(&self, url: &str) -> Result<Vec<u8>, FetchError> {
-        let failed = |error: reqwest::Error| FetchError::Http(with_causes(&error));
+        let failed = |error: reqwest::Error| FetchError::Http(https::with_causes(&error));
         let mut answer = self.client.get(url).send().await.map_err(failed)?;
         if answer.status() != reqwest::StatusCode::OK {
             return Err(FetchError::Status {
@@ -119,16 +104,4 @@ impl Fetcher {
         }
         Ok(document)
     }
-}
-
-/// reqwest's own message ends before the reason ("error sending request").
-pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
