@@ -1,0 +1,9 @@
+//! Break-glass: a certificate for at most an hour that a quorum of people signs when everything else is gone.
+//!
+//! The certificate authority's key exists only as FROST shares (RFC 9591), one per holder; the public part is the [`kit`].
+
+pub mod armor;
+pub mod kit;
+pub mod log;
+pub mod name;
+pub mod words;

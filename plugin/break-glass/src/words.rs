@@ -1,0 +1,57 @@
+//! Six words that two people compare by voice.
+
+use std::fmt;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use bip39::Language;
+
+/// The first 66 bits of a SHA-256 as six words of the BIP-39 English list, whose words differ in their first four letters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Words([&'static str; 6]);
+
+impl Words {
+    /// The words of a hash.
+    pub(crate) fn of(hash: &[u8; 32]) -> Self {
+        let list = Language::English.word_list();
+        Self(std::array::from_fn(|word| {
+            let bits = (0..11).fold(0, |bits, bit| {
+                let at = word * 11 + bit;
+                bits << 1 | usize::from(hash[at / 8] >> (7 - at % 8) & 1)
+            });
+            list[bits]
+        }))
+    }
+}
+
+impl fmt::Display for Words {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join(" "))
+    }
+}
+
+/// SHA-256 over parts, the first of which says what they are.
+pub(crate) fn sha256(parts: &[&[u8]]) -> [u8; 32] {
+    let hash = digest(&SHA256, &parts.concat());
+    hash.as_ref().try_into().expect("SHA-256 has 32 bytes")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn eleven_bits_are_a_word() {
+        assert_eq!(
+            Words::of(&[0; 32]).to_string(),
+            "abandon abandon abandon abandon abandon abandon"
+        );
+        assert_eq!(Words::of(&[255; 32]).to_string(), "zoo zoo zoo zoo zoo zoo");
+        let mut hash = [0; 32];
+        // Bit 10 is the last of the first word, bit 65 the last of the sixth, bit 66 in none.
+        (hash[1], hash[8]) = (0b0010_0000, 0b0110_0000);
+        assert_eq!(
+            Words::of(&hash).to_string(),
+            "ability abandon abandon abandon abandon ability"
+        );
+    }
+}
