@@ -3,6 +3,7 @@
 //! The certificate authority's key exists only as FROST shares (RFC 9591), one per holder; the public part is the [`kit`].
 
 pub mod armor;
+pub mod certificate;
 pub mod kit;
 pub mod log;
 pub mod name;
