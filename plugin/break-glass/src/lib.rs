@@ -4,7 +4,11 @@
 
 pub mod armor;
 pub mod certificate;
+pub mod identity;
 pub mod kit;
 pub mod log;
 pub mod name;
+pub mod recipient;
+pub mod report;
+pub mod share;
 pub mod words;
