@@ -5,10 +5,13 @@
 pub mod approver;
 pub mod armor;
 pub mod certificate;
+pub mod identity;
 pub mod kit;
 pub mod log;
 pub mod name;
 pub mod opener;
+pub mod recipient;
+pub mod report;
 pub mod request;
 pub mod share;
 pub mod words;

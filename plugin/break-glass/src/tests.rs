@@ -84,7 +84,7 @@ impl Quorum {
         )
         .unwrap();
         let shares = keys.into_values().zip(&draft.holders);
-        let shares = shares.map(|(key, (holder, _))| Share::new(&kit, holder.clone(), key));
+        let shares = shares.map(|(key, (holder, _))| Share::of(&kit, holder.clone(), key));
         Self {
             shares: shares.collect(),
             kit,
@@ -93,7 +93,7 @@ impl Quorum {
 
     pub(crate) fn share(&self, index: usize) -> Share {
         let share = &self.shares[index];
-        Share::new(&self.kit, share.holder().clone(), share.key_package().clone())
+        Share::of(&self.kit, share.holder().clone(), share.key_package().clone())
     }
 
     /// A request of alice's for an hour.

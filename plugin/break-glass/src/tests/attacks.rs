@@ -245,7 +245,7 @@ fn a_share_of_another_kit_is_refused() {
     assert!(matches!(refused, Refusal::AnotherKit(_)));
     // And one that claims another holder's name.
     let bobs = quorum.share(1).key_package().clone();
-    let claimed = Share::new(&quorum.kit, name("carol"), bobs);
+    let claimed = Share::of(&quorum.kit, name("carol"), bobs);
     let refused = Approval::begin(&quorum.kit, claimed, quorum.request()).unwrap_err();
     assert!(matches!(refused, Refusal::AnotherKit(_)));
 }
@@ -279,7 +279,7 @@ fn a_wider_kit_of_an_earlier_revision_is_refused_once_the_narrower_one_was_confi
     let Granted::Kit(kit) = hold(&quorum, &request, &[0, 1]) else {
         panic!("no kit");
     };
-    let bob = Share::new(&kit, name("bob"), quorum.share(1).key_package().clone());
+    let bob = Share::of(&kit, name("bob"), quorum.share(1).key_package().clone());
     let refused = Approval::begin(&quorum.kit, bob, quorum.request()).unwrap_err();
     assert!(
         matches!(refused, Refusal::OldKit { kit: 1, share: 2 }),
@@ -291,7 +291,7 @@ fn a_wider_kit_of_an_earlier_revision_is_refused_once_the_narrower_one_was_confi
     let Granted::Kit(other) = hold(&quorum, &request, &[0, 1]) else {
         panic!("no kit");
     };
-    let bob = Share::new(&kit, name("bob"), quorum.share(1).key_package().clone());
+    let bob = Share::of(&kit, name("bob"), quorum.share(1).key_package().clone());
     let refused = Approval::begin(&other, bob, Request::drill(&other, name("bob"), &mut OsRng)).unwrap_err();
     assert!(matches!(refused, Refusal::AnotherKit(_)), "{refused}");
 }
