@@ -16,6 +16,7 @@
 //! ([`process::until`]). What is not installed is named, and the test skipped; in CI nothing is ([`parts::present`]).
 #![expect(clippy::missing_panics_doc, reason = "a harness ends a test by panicking")]
 
+pub mod alone;
 pub mod clock;
 pub mod cluster;
 pub mod exchange;
@@ -30,8 +31,12 @@ pub mod line;
 pub mod machine;
 pub mod operator;
 pub mod parts;
+pub mod person;
 pub mod pki;
 pub mod pod;
 pub mod process;
+mod shown;
 pub mod stage;
+pub mod talk;
+pub mod terminal;
 pub mod world;
