@@ -48,7 +48,9 @@ impl Person for Nobody {
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
     /// No key in it.
-    #[error("there is no key in {file}: it shall hold AGE-SECRET-KEY-1… or AGE-PLUGIN-… lines, or be an OpenSSH private key")]
+    #[error(
+        "there is no key in {file}: it shall hold AGE-SECRET-KEY-1… or AGE-PLUGIN-… lines, or be an OpenSSH private key"
+    )]
     NoKey {
         /// The file.
         file: Escaped,
@@ -83,7 +85,9 @@ pub enum IdentityError {
         file: Escaped,
     },
     /// A private key in another format.
-    #[error("{file} is a private key in a format that age does not read; `ssh-keygen -p -f` on a copy of it writes OpenSSH's")]
+    #[error(
+        "{file} is a private key in a format that age does not read; `ssh-keygen -p -f` on a copy of it writes OpenSSH's"
+    )]
     AnotherFormat {
         /// The file.
         file: Escaped,
@@ -100,7 +104,9 @@ pub enum IdentityError {
         kind: Escaped,
     },
     /// Other kinds of SSH keys.
-    #[error("{file} is an SSH key of the kind {kind}, with which age cannot decrypt; ssh-ed25519 and ssh-rsa can")]
+    #[error(
+        "{file} is an SSH key of the kind {kind}, with which age cannot decrypt; ssh-ed25519 and ssh-rsa can"
+    )]
     OtherSsh {
         /// The file.
         file: Escaped,
@@ -108,7 +114,9 @@ pub enum IdentityError {
         kind: Escaped,
     },
     /// A cipher that age does not know.
-    #[error("{file} is encrypted with {cipher}, which age does not know; `ssh-keygen -p -f` on a copy of it takes another")]
+    #[error(
+        "{file} is encrypted with {cipher}, which age does not know; `ssh-keygen -p -f` on a copy of it takes another"
+    )]
     Cipher {
         /// The file.
         file: Escaped,
@@ -128,7 +136,9 @@ pub enum IdentityError {
         file: Escaped,
     },
     /// An encrypted identity file of another kind than a passphrase opens.
-    #[error("{file} is encrypted, and not with a passphrase: is it a share file? Here the key that opens it is needed")]
+    #[error(
+        "{file} is encrypted, and not with a passphrase: is it a share file? Here the key that opens it is needed"
+    )]
     Encrypted {
         /// The file.
         file: Escaped,
@@ -230,14 +240,20 @@ impl Identities {
                 let plugin = key.plugin().to_owned();
                 let plugin = age::plugin::IdentityPluginV1::new(&plugin, &[key], asking).map_err(|_| {
                     let program = Escaped::new(&format!("age-plugin-{plugin}"));
-                    IdentityError::NoPlugin { file: file(), program }
+                    IdentityError::NoPlugin {
+                        file: file(),
+                        program,
+                    }
                 })?;
                 self.keys.push(Box::new(plugin));
             } else {
                 let public = ["age1", "ssh-", "ecdsa-", "sk-"];
                 return Err(match public.iter().any(|start| line.starts_with(start)) {
                     true => IdentityError::Public { file: file() },
-                    false => IdentityError::Line { file: file(), line: index + 1 },
+                    false => IdentityError::Line {
+                        file: file(),
+                        line: index + 1,
+                    },
                 });
             }
         }
@@ -251,10 +267,16 @@ impl Identities {
         let file = || Escaped::new(name);
         let known = ["OPENSSH", "RSA"].map(|kind| format!("-----BEGIN {kind} PRIVATE KEY-----"));
         if !known.iter().any(|begin| text.starts_with(begin)) {
-            return Err(match text.lines().next().is_some_and(|line| line.contains("PRIVATE KEY")) {
-                true => IdentityError::AnotherFormat { file: file() },
-                false => IdentityError::NoKey { file: file() },
-            });
+            return Err(
+                match text
+                    .lines()
+                    .next()
+                    .is_some_and(|line| line.contains("PRIVATE KEY"))
+                {
+                    true => IdentityError::AnotherFormat { file: file() },
+                    false => IdentityError::NoKey { file: file() },
+                },
+            );
         }
         let Ok(key) = age::ssh::Identity::from_buffer(text.as_bytes(), None) else {
             return Err(IdentityError::DamagedSsh { file: file() });
@@ -327,7 +349,8 @@ impl Identities {
                 return Ok(opened);
             }
             if attempt < ATTEMPTS {
-                self.person.show(&format!("that is not the passphrase of {}", file()));
+                self.person
+                    .show(&format!("that is not the passphrase of {}", file()));
             }
         }
         Err(IdentityError::WrongPassphrase { file: file() })

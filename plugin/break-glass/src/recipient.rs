@@ -59,7 +59,9 @@ pub enum RecipientError {
     )]
     PrivateKey,
     /// `AGE-PLUGIN-…`.
-    #[error("this is a plugin's identity, for its owner's machine; give its recipient, which begins with age1")]
+    #[error(
+        "this is a plugin's identity, for its owner's machine; give its recipient, which begins with age1"
+    )]
     PluginIdentity,
     /// FIDO keys.
     #[error(
@@ -68,13 +70,19 @@ pub enum RecipientError {
     )]
     SecurityKey(&'static str),
     /// An agent.
-    #[error("an ssh-agent signs and cannot decrypt; give the line of an ssh-ed25519 or ssh-rsa key that is in a file")]
+    #[error(
+        "an ssh-agent signs and cannot decrypt; give the line of an ssh-ed25519 or ssh-rsa key that is in a file"
+    )]
     Agent,
     /// Other kinds of SSH keys.
-    #[error("age cannot encrypt to an SSH key of the kind {0}; give an ssh-ed25519 or ssh-rsa line, or age1…")]
+    #[error(
+        "age cannot encrypt to an SSH key of the kind {0}; give an ssh-ed25519 or ssh-rsa line, or age1…"
+    )]
     OtherSsh(&'static str),
     /// Weak RSA.
-    #[error("this ssh-rsa key has fewer than 2048 bits, which no longer keeps a secret; give a longer one or ssh-ed25519")]
+    #[error(
+        "this ssh-rsa key has fewer than 2048 bits, which no longer keeps a secret; give a longer one or ssh-ed25519"
+    )]
     RsaTooShort,
     /// RSA that age does not take.
     #[error("this ssh-rsa key is longer than age can use (4096 bits); give ssh-ed25519 or age1…")]
@@ -89,7 +97,9 @@ pub enum RecipientError {
     #[error("a share file has at most {MOST} recipients")]
     TooMany,
     /// age refuses to weaken one by another.
-    #[error("age1tagpq… recipients are made for the time after quantum computers, and age mixes them with no others")]
+    #[error(
+        "age1tagpq… recipients are made for the time after quantum computers, and age mixes them with no others"
+    )]
     Mixed,
 }
 

@@ -77,7 +77,9 @@ pub enum ShareError {
     #[error("this file can be opened, and what is inside is no share")]
     NotAShare,
     /// Decrypted, and of another version.
-    #[error("the share inside has version {0}, and this program knows version {VERSION}; use the program that made it")]
+    #[error(
+        "the share inside has version {0}, and this program knows version {VERSION}; use the program that made it"
+    )]
     AnotherVersion(u64),
     /// A secret that does not belong to the public part beside it.
     #[error("the share inside contradicts itself; whoever made this file was not this program")]
@@ -213,13 +215,19 @@ impl Share {
     fn choose(&self, person: &dyn Person) -> Result<SecretString, ShareError> {
         let holder = &self.holder;
         for _ in 0..ATTEMPTS {
-            let question = format!("a new passphrase for the share file of {holder} ({SHORTEST_PASSPHRASE} characters or more)");
+            let question = format!(
+                "a new passphrase for the share file of {holder} ({SHORTEST_PASSPHRASE} characters or more)"
+            );
             let mut chosen = person.secret(&question).ok_or(ShareError::NoPassphrase)?;
             if chosen.chars().count() < SHORTEST_PASSPHRASE {
-                person.show(&format!("this is shorter than {SHORTEST_PASSPHRASE} characters; five or six words are good"));
+                person.show(&format!(
+                    "this is shorter than {SHORTEST_PASSPHRASE} characters; five or six words are good"
+                ));
                 continue;
             }
-            let again = person.secret("the same passphrase again").ok_or(ShareError::NoPassphrase)?;
+            let again = person
+                .secret("the same passphrase again")
+                .ok_or(ShareError::NoPassphrase)?;
             if *again == *chosen {
                 return Ok(SecretString::from(mem::take(&mut *chosen)));
             }
@@ -291,7 +299,9 @@ fn with_passphrase(
     read: impl Fn(&dyn age::Identity) -> Result<Zeroizing<Vec<u8>>, DecryptError>,
 ) -> Result<Share, ShareError> {
     for attempt in 1..=ATTEMPTS {
-        let mut passphrase = person.secret("passphrase of the share file").ok_or(ShareError::NoPassphrase)?;
+        let mut passphrase = person
+            .secret("passphrase of the share file")
+            .ok_or(ShareError::NoPassphrase)?;
         let mut key = age::scrypt::Identity::new(SecretString::from(mem::take(&mut *passphrase)));
         key.set_max_work_factor(GREATEST_WORK);
         match read(&key) {
