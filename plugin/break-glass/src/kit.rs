@@ -156,6 +156,11 @@ impl Kit {
         certificate::pem(&self.certificate)
     }
 
+    /// Eight hexadecimal digits that tell this authority from every other; they end its certificate's name.
+    pub fn authority_id(&self) -> String {
+        certificate::authority_id(&self.payload.authority.key)
+    }
+
     /// The holder of a name.
     pub fn holder(&self, name: &Name) -> Option<&Holder> {
         self.payload.holders.iter().find(|holder| holder.name == *name)
