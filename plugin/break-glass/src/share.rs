@@ -21,7 +21,7 @@ use crate::{
     identity::{GREATEST_WORK, Identities, Person, is_age},
     kit::{Kit, KitHash},
     name::{Escaped, Name},
-    recipient::Lock,
+    recipient::{Lock, Recipient},
 };
 
 /// One holder's share. The part of the key in it is zeroized when this is dropped.
@@ -177,27 +177,14 @@ impl Share {
     }
 
     fn encrypt_with(&self, lock: &Lock, person: &Arc<dyn Person>, work: u8) -> Result<String, ShareError> {
-        let recipients: Vec<Box<dyn age::Recipient>> = match lock {
-            Lock::Recipients(recipients) => {
-                let encryptors = recipients.iter().map(|recipient| recipient.encryptor(person));
-                encryptors.collect::<Result<_, _>>().map_err(encrypting)?
-            }
+        match lock {
+            Lock::Recipients(recipients) => seal(recipients, &self.inside(), person),
             Lock::Passphrase => {
                 let mut recipient = age::scrypt::Recipient::new(self.choose(person.as_ref())?);
                 recipient.set_work_factor(work);
-                vec![Box::new(recipient)]
+                encrypt(&[Box::new(recipient)], &self.inside())
             }
-        };
-        let recipients = recipients.iter().map(|recipient| recipient.as_ref());
-        let encryptor = Encryptor::with_recipients(recipients).map_err(encrypting)?;
-        let write = || -> io::Result<Vec<u8>> {
-            let armor = ArmoredWriter::wrap_output(Vec::new(), Format::AsciiArmor)?;
-            let mut file = encryptor.wrap_output(armor)?;
-            file.write_all(&self.inside())?;
-            file.finish()?.finish()
-        };
-        let file = write().map_err(ShareError::Encrypt)?;
-        Ok(String::from_utf8(file).expect("armor is ASCII"))
+        }
     }
 
     /// The share in a file. Where it has a passphrase, the person that `identities` know is asked for it.
@@ -216,11 +203,7 @@ impl Share {
         if opened.is_scrypt() {
             return with_passphrase(identities.person(), |key| read(open()?, [key].into_iter()));
         }
-        if identities.is_empty() {
-            return Err(ShareError::NoIdentity);
-        }
-        let inside = read(opened, identities.keys()).map_err(decrypting)?;
-        Self::from_inside(&inside)
+        Self::from_inside(&with_keys(opened, identities)?)
     }
 
     /// Asks for a new passphrase, twice.
@@ -292,6 +275,53 @@ impl Share {
             package,
         ))
     }
+}
+
+/// Encrypts to whoever has one of the keys: what holders who make a kit apart send each other.
+pub fn seal(
+    recipients: &[Recipient],
+    plaintext: &[u8],
+    person: &Arc<dyn Person>,
+) -> Result<String, ShareError> {
+    let encryptors = recipients.iter().map(|recipient| recipient.encryptor(person));
+    let encryptors: Vec<_> = encryptors.collect::<Result<_, _>>().map_err(encrypting)?;
+    encrypt(&encryptors, plaintext)
+}
+
+/// Opens what was sealed to one of these keys.
+pub fn unseal(text: &str, identities: &Identities) -> Result<Zeroizing<Vec<u8>>, ShareError> {
+    if text.len() > LONGEST {
+        return Err(ShareError::TooLong);
+    }
+    let opened = Decryptor::new_buffered(ArmoredReader::new(text.trim_start().as_bytes()));
+    with_keys(opened.map_err(|_| ShareError::Damaged)?, identities)
+}
+
+fn with_keys<R: io::BufRead>(
+    file: Decryptor<R>,
+    identities: &Identities,
+) -> Result<Zeroizing<Vec<u8>>, ShareError> {
+    // A passphrase is never asked for what somebody else sent.
+    if file.is_scrypt() {
+        return Err(ShareError::WrongIdentity);
+    }
+    if identities.is_empty() {
+        return Err(ShareError::NoIdentity);
+    }
+    read(file, identities.keys()).map_err(decrypting)
+}
+
+fn encrypt(recipients: &[Box<dyn age::Recipient>], plaintext: &[u8]) -> Result<String, ShareError> {
+    let recipients = recipients.iter().map(|recipient| recipient.as_ref());
+    let encryptor = Encryptor::with_recipients(recipients).map_err(encrypting)?;
+    let write = || -> io::Result<Vec<u8>> {
+        let armor = ArmoredWriter::wrap_output(Vec::new(), Format::AsciiArmor)?;
+        let mut file = encryptor.wrap_output(armor)?;
+        file.write_all(plaintext)?;
+        file.finish()?.finish()
+    };
+    let file = write().map_err(ShareError::Encrypt)?;
+    Ok(String::from_utf8(file).expect("armor is ASCII"))
 }
 
 /// What is inside, or what age says.
