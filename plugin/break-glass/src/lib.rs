@@ -4,7 +4,9 @@
 
 pub mod armor;
 pub mod certificate;
+pub mod keygen;
 pub mod kit;
 pub mod log;
 pub mod name;
+pub mod reshare;
 pub mod words;
