@@ -13,6 +13,7 @@ use frost_ed25519::{Signature, keys::PublicKeyPackage};
 use rustls_pki_types::CertificateDer;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use payload::verifying_share;
 pub use payload::{Authority, Draft, Holder, LONGEST, Limits, Made, Payload};
 
 use crate::{

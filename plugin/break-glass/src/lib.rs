@@ -6,6 +6,7 @@ pub mod approver;
 pub mod armor;
 pub mod certificate;
 pub mod identity;
+pub mod keygen;
 pub mod kit;
 pub mod log;
 pub mod name;
@@ -13,6 +14,7 @@ pub mod opener;
 pub mod recipient;
 pub mod report;
 pub mod request;
+pub mod reshare;
 pub mod share;
 pub mod words;
 
