@@ -177,12 +177,12 @@ const IDENTITY: &str = "key.txt";
 
 fn ssh_key(file: &Path, name: &str, kind: &str, passphrase: &str) -> String {
     let mut command = Command::new("ssh-keygen");
-    command.args(["-q", "-t", kind, "-C", name, "-N", passphrase, "-f"]);
+    command.args(["-q", "-t", kind, "-C", name, "-N", passphrase]);
     if kind == "rsa" {
-        // The size that nothing refuses, and takes the least time to make.
+        // The size that nothing refuses and that takes the least time to make.
         command.args(["-b", "2048"]);
     }
-    let out = command.arg(file).output().expect("ssh-keygen runs");
+    let out = command.arg("-f").arg(file).output().expect("ssh-keygen runs");
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
     let public = file.with_extension("txt.pub");
     let public = fs::read_to_string(public).expect("ssh-keygen wrote it");
