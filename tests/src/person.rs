@@ -25,6 +25,8 @@ pub enum Key {
     SshEd25519Locked(&'static str),
     /// An old SSH key.
     SshRsa,
+    /// Nothing but a passphrase, which the person has to type.
+    Passphrase,
 }
 
 /// One person, on a machine of their own.
@@ -62,6 +64,7 @@ impl Person {
             Key::SshEd25519 => ssh_key(&file, name, "ed25519", ""),
             Key::SshEd25519Locked(passphrase) => ssh_key(&file, name, "ed25519", passphrase),
             Key::SshRsa => ssh_key(&file, name, "rsa", ""),
+            Key::Passphrase => "passphrase".to_owned(),
         };
         Self {
             name: name.to_owned(),
@@ -90,6 +93,11 @@ impl Person {
     /// The file with the key to their share.
     pub fn identity(&self) -> PathBuf {
         self.file(IDENTITY)
+    }
+
+    /// How `--identity` of an init names it.
+    pub fn named_identity(&self) -> String {
+        format!("{}={}", self.name, self.identity().display())
     }
 
     /// What the key's file says: nobody else may ever see it.
@@ -169,12 +177,12 @@ const IDENTITY: &str = "key.txt";
 
 fn ssh_key(file: &Path, name: &str, kind: &str, passphrase: &str) -> String {
     let mut command = Command::new("ssh-keygen");
-    command.args(["-q", "-t", kind, "-C", name, "-N", passphrase, "-f"]);
+    command.args(["-q", "-t", kind, "-C", name, "-N", passphrase]);
     if kind == "rsa" {
-        // The size that nothing refuses, and takes the least time to make.
+        // The size that nothing refuses and that takes the least time to make.
         command.args(["-b", "2048"]);
     }
-    let out = command.arg(file).output().expect("ssh-keygen runs");
+    let out = command.arg("-f").arg(file).output().expect("ssh-keygen runs");
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
     let public = file.with_extension("txt.pub");
     let public = fs::read_to_string(public).expect("ssh-keygen wrote it");
