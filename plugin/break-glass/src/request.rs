@@ -184,7 +184,7 @@ impl Request {
                 let key = key.and_then(|key| Box::<[u8; 65]>::try_from(key.into_boxed_slice()).ok());
                 let key = key.ok_or(RequestError::Unreadable("key"))?;
                 // A point that is not on the curve would make a certificate that nobody can use.
-                ParsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, &*key)
+                ParsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, *key)
                     .map_err(|_| RequestError::Unreadable("key"))?;
                 What::Certificate {
                     seconds: *seconds,
@@ -320,7 +320,7 @@ impl Checked {
     }
 
     /// What is signed: built here from request and kit, never taken from anybody.
-    pub(crate) fn message(&self, kit: &Kit, not_before: i64) -> Result<Vec<u8>, CertificateError> {
+    pub fn message(&self, kit: &Kit, not_before: i64) -> Result<Vec<u8>, CertificateError> {
         match &self.what {
             What::Certificate { .. } => self
                 .leaf_at(not_before, |leaf| leaf_to_be_signed(kit.payload(), leaf))

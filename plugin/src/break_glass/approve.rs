@@ -18,9 +18,7 @@ use super::{
     kits::Kits,
     person::Terminal,
 };
-use crate::{
-    cli::break_glass::Approve, clock::Clock, error::Error, paths::Paths,
-};
+use crate::{cli::break_glass::Approve, clock::Clock, error::Error, paths::Paths};
 
 /// Approves what somebody asks, if the holder agrees.
 pub fn approve(
@@ -46,7 +44,9 @@ pub fn approve(
     let share = holders::open(&command.share, &command.identities, terminal)?;
     let approval = match Approval::begin(&kit, share, asked.request.clone()) {
         Ok(approval) => approval,
-        Err(refusal) => return Err(refused(refusal.into(), Some(checked.hash().to_string()), &journal)?.into()),
+        Err(refusal) => {
+            return Err(refused(refusal.into(), Some(checked.hash().to_string()), &journal)?.into());
+        }
     };
     agree(&kit, &approval, terminal, &journal)?;
     let head = journal.add(Event::Agreed {
@@ -74,7 +74,9 @@ pub fn approve(
         match committed.check(&signing, now) {
             Err(refusal) => {
                 let refusal = refused(refusal.into(), Some(checked.hash().to_string()), &journal)?;
-                terminal.say(&format!("Refused: {refusal}\nNothing was signed. Paste the right text, or end this with Ctrl-C."));
+                terminal.say(&format!(
+                    "Refused: {refusal}\nNothing was signed. Paste the right text, or end this with Ctrl-C."
+                ));
             }
             Ok(Times::Fine) => break (signing, None),
             Ok(Times::Odd { begins, .. }) => {
@@ -92,7 +94,10 @@ pub fn approve(
         .sign(&signing, clock.now().unix_timestamp(), typed.as_deref(), head)
         .map_err(BreakGlassError::from)?;
     journal.signed(&share)?;
-    terminal.say(&format!("\nSend this text to {}; then you are done, {holder}:\n", checked.request().by));
+    terminal.say(&format!(
+        "\nSend this text to {}; then you are done, {holder}:\n",
+        checked.request().by
+    ));
     pass_on(&share, out)
 }
 

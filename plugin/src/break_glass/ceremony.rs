@@ -45,14 +45,11 @@ struct Here<'k> {
 
 impl<'k> Stage<'k> {
     /// Holds both rounds. Texts for those who are elsewhere go to `out`.
-    pub fn hold(
-        &self,
-        request: Request,
-        shares: &Shares,
-        out: &mut impl Write,
-    ) -> Result<Granted, Error> {
+    pub fn hold(&self, request: Request, shares: &Shares, out: &mut impl Write) -> Result<Granted, Error> {
         let mut opening = Opening::begin(self.kit, request.clone()).map_err(BreakGlassError::from)?;
-        let head = self.journal.add(Event::Requested(asked(self.kit, opening.checked())))?;
+        let head = self
+            .journal
+            .add(Event::Requested(asked(self.kit, opening.checked())))?;
         self.terminal.say("What is asked:");
         self.terminal.table(&opening.checked().describe(self.kit));
         let mut here = Vec::new();
@@ -66,7 +63,13 @@ impl<'k> Stage<'k> {
                  words to them by voice: {}\n",
                 opening.checked().hash().words()
             ));
-            pass_on(&RequestText { request: request.clone(), head }, out)?;
+            pass_on(
+                &RequestText {
+                    request: request.clone(),
+                    head,
+                },
+                out,
+            )?;
         }
         loop {
             if let Some(granted) = self.go_on(&mut opening, &mut here, out)? {
@@ -204,24 +207,38 @@ impl<'k> Stage<'k> {
     ) -> Result<(), Error> {
         let not_before = begins(self.clock.now() + self.offset);
         let head = self.head(opening)?;
-        let signing = opening.sign(not_before, head).map_err(BreakGlassError::from)?.clone();
+        let signing = opening
+            .sign(not_before, head)
+            .map_err(BreakGlassError::from)?
+            .clone();
         self.journal.signing(self.kit, opening.checked(), &signing)?;
         let elsewhere = signing.commitments.len() > here.len();
         for one in here.iter_mut() {
-            let Some(committed) = one.committed.take() else { continue };
+            let Some(committed) = one.committed.take() else {
+                continue;
+            };
             let typed = typed(&committed, &signing, self.clock, self.terminal)?;
             let head = self.head(opening)?;
             let text = committed
-                .sign(&signing, self.clock.now().unix_timestamp(), typed.as_deref(), head)
+                .sign(
+                    &signing,
+                    self.clock.now().unix_timestamp(),
+                    typed.as_deref(),
+                    head,
+                )
                 .map_err(BreakGlassError::from)?;
             self.journal.signed(&text)?;
             let _shown_by_the_caller = opening.signature_share(&text).map_err(BreakGlassError::from)?;
         }
         if elsewhere {
             if opening.checked().seconds().is_some() {
-                self.terminal.say(&format!("\nThe certificate will begin at {} UTC.", shown_time(not_before)));
+                self.terminal.say(&format!(
+                    "\nThe certificate will begin at {} UTC.",
+                    shown_time(not_before)
+                ));
             }
-            self.terminal.say("Round one is complete. Send this text to the same holders:\n");
+            self.terminal
+                .say("Round one is complete. Send this text to the same holders:\n");
             pass_on(&signing, out)?;
         }
         Ok(())
@@ -232,7 +249,9 @@ impl<'k> Stage<'k> {
         match self.journal.read()?.head() {
             Some(head) => Ok(head),
             // Somebody took the log away while the ceremony went on.
-            None => self.journal.add(Event::Requested(asked(self.kit, opening.checked()))),
+            None => self
+                .journal
+                .add(Event::Requested(asked(self.kit, opening.checked()))),
         }
     }
 

@@ -71,9 +71,10 @@ impl Context {
 
     fn read(json: &[u8]) -> Result<Self, BreakGlassError> {
         let wrong = |what: &str| BreakGlassError::Context(what.to_owned());
-        let view: View = serde_json::from_slice(json).map_err(|error| BreakGlassError::Context(error.to_string()))?;
-        let [Named { name, cluster }] = <[Named; 1]>::try_from(view.clusters)
-            .map_err(|_| wrong("it names no cluster"))?;
+        let view: View =
+            serde_json::from_slice(json).map_err(|error| BreakGlassError::Context(error.to_string()))?;
+        let [Named { name, cluster }] =
+            <[Named; 1]>::try_from(view.clusters).map_err(|_| wrong("it names no cluster"))?;
         let server_ca = match (cluster.certificate_authority_data, cluster.certificate_authority) {
             (Some(data), _) => BASE64_STANDARD
                 .decode(data)
@@ -117,7 +118,10 @@ mod tests {
         for (json, missing) in [
             (r#"{"clusters":null}"#, "null"),
             (r#"{"clusters":[]}"#, "no cluster"),
-            (r#"{"clusters":[{"name":"a","cluster":{"server":"https://h"}}]}"#, "no CA"),
+            (
+                r#"{"clusters":[{"name":"a","cluster":{"server":"https://h"}}]}"#,
+                "no CA",
+            ),
         ] {
             let error = Context::read(json.as_bytes()).err().unwrap().to_string();
             assert!(error.contains(missing), "{error}");

@@ -6,11 +6,13 @@ use gatepass_break_glass::{
     approver::Refusal,
     armor::ArmorError,
     identity::IdentityError,
+    keygen::KeygenError,
     kit::KitError,
     log::LogError,
     name::{Name, NameError},
     opener::OpeningError,
     recipient::RecipientError,
+    reshare::ReshareError,
     share::ShareError,
 };
 
@@ -84,6 +86,15 @@ pub enum BreakGlassError {
     /// A request, a share or a round that is refused.
     #[error(transparent)]
     Refusal(#[from] Refusal),
+    /// A key that could not be made.
+    #[error(transparent)]
+    Keygen(#[from] KeygenError),
+    /// Shares that could not be changed.
+    #[error(transparent)]
+    Reshare(#[from] ReshareError),
+    /// stdout.
+    #[error("cannot write to standard output: {0}")]
+    Output(#[source] io::Error),
     /// What the opener could not put together.
     #[error(transparent)]
     Opening(#[from] OpeningError),

@@ -14,7 +14,7 @@ use super::error::BreakGlassError;
 const LARGEST: u64 = 4 * 1024 * 1024;
 
 /// Reads a file, which may hold a secret.
-pub fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, BreakGlassError> {
+pub(super) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, BreakGlassError> {
     let read = || {
         let mut bytes = Zeroizing::new(Vec::new());
         File::open(path)?.take(LARGEST + 1).read_to_end(&mut bytes)?;
@@ -27,19 +27,18 @@ pub fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, BreakGlassError> {
 }
 
 /// Reads a text.
-pub fn read_text(path: &Path) -> Result<String, BreakGlassError> {
+pub(super) fn read_text(path: &Path) -> Result<String, BreakGlassError> {
     let bytes = read(path)?;
-    String::from_utf8(bytes.to_vec())
-        .map_err(|_| file_error(path, io::Error::other("it is no text")))
+    String::from_utf8(bytes.to_vec()).map_err(|_| file_error(path, io::Error::other("it is no text")))
 }
 
 /// Writes a new file; one that exists is left alone.
-pub fn write_new(path: &Path, text: &str, mode: u32) -> Result<(), BreakGlassError> {
+pub(super) fn write_new(path: &Path, text: &str, mode: u32) -> Result<(), BreakGlassError> {
     write(path, text, mode, false)
 }
 
 /// Writes a file in place of the one that is there.
-pub fn replace(path: &Path, text: &str, mode: u32) -> Result<(), BreakGlassError> {
+pub(super) fn replace(path: &Path, text: &str, mode: u32) -> Result<(), BreakGlassError> {
     write(path, text, mode, true)
 }
 

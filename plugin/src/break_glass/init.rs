@@ -7,14 +7,14 @@ use std::{
     sync::Arc,
 };
 
+use frost_ed25519::keys::KeyPackage;
 use gatepass_break_glass::{
     approver::{Fit, fit},
-    identity::Person,
+    identity::{Identities, Person},
     keygen::{
         self, Invitation,
         apart::{Joining, Progress, Refusal, Sealing, Step},
     },
-    armor::Armored as _,
     kit::{Draft, Kit, LONGEST, Limits, Made},
     log::Event,
     name::Name,
@@ -22,7 +22,6 @@ use gatepass_break_glass::{
     reshare::{Change, reshare as reshare_shares},
     share::{self, Share},
 };
-use frost_ed25519::keys::KeyPackage;
 use rand_core::OsRng;
 use zeroize::Zeroizing;
 
@@ -55,7 +54,9 @@ pub fn init(command: &Init, desk: &Desk<'_>, out: &mut impl Write) -> Result<(),
     let draft = draft(command, desk)?;
     draft.check().map_err(BreakGlassError::from)?;
     let kept = kits.all()?.into_iter().filter_map(|(_, kit)| kit.ok());
-    let before: Vec<_> = kept.filter(|kit| kit.payload().cluster == draft.cluster).collect();
+    let before: Vec<_> = kept
+        .filter(|kit| kit.payload().cluster == draft.cluster)
+        .collect();
     if let Some(kit) = before.first()
         && !command.rotate
     {
@@ -99,7 +100,8 @@ fn draft(command: &Init, desk: &Desk<'_>) -> Result<Draft, BreakGlassError> {
     let missing = |what: &str| BreakGlassError::Typed(format!("say {what}"));
     let server_ca = match &command.server_ca {
         Some(path) => read_text(path)?,
-        None => of_context(|context| Some(context.server_ca.clone())).ok_or_else(|| missing("--server-ca FILE"))?,
+        None => of_context(|context| Some(context.server_ca.clone()))
+            .ok_or_else(|| missing("--server-ca FILE"))?,
     };
     let longest = match command.longest {
         None => LONGEST,
@@ -123,7 +125,10 @@ fn draft(command: &Init, desk: &Desk<'_>) -> Result<Draft, BreakGlassError> {
             .clone()
             .or_else(|| of_context(|context| Some(context.cluster.clone())))
             .ok_or_else(|| missing("--cluster NAME"))?,
-        issuer: command.issuer.clone().or_else(|| of_context(|context| context.issuer.clone())),
+        issuer: command
+            .issuer
+            .clone()
+            .or_else(|| of_context(|context| context.issuer.clone())),
         server: command
             .server
             .clone()
@@ -179,7 +184,10 @@ fn side_by_side(command: &Init, draft: &Draft, desk: &Desk<'_>) -> Result<(), Br
         dir: &command.out,
         desk,
         journal: &journal,
-        identities: identities(&command.identities)?,
+        identities: identities(&command.identities)?
+            .into_iter()
+            .map(|(name, path)| (Some(name), path))
+            .collect(),
     };
     delivery.all(shares)
 }
@@ -212,7 +220,8 @@ struct Delivery<'a> {
     dir: &'a Path,
     desk: &'a Desk<'a>,
     journal: &'a Journal<'a>,
-    identities: Vec<(Name, PathBuf)>,
+    /// Of whom, where that was said, and which file.
+    identities: Vec<(Option<Name>, PathBuf)>,
 }
 
 impl Delivery<'_> {
@@ -221,19 +230,24 @@ impl Delivery<'_> {
     fn all(&self, shares: Vec<(Name, KeyPackage)>) -> Result<(), BreakGlassError> {
         let terminal = &self.desk.terminal;
         let mut written = Vec::new();
-        let mut deliver = || {
+        let deliver = || {
             for (name, key) in shares {
                 let share = Share::of(self.kit, name, key);
                 let path = self.share_path(share.holder());
                 let lock = self.lock(share.holder())?;
                 if lock == Lock::Passphrase {
-                    terminal.say(&format!("\n{}: only you look at this terminal now.", share.holder()));
+                    terminal.say(&format!(
+                        "\n{}: only you look at this terminal now.",
+                        share.holder()
+                    ));
                 }
                 let person = Arc::clone(terminal) as Arc<dyn Person>;
-                let text = share.encrypt(&lock, &person).map_err(|source| BreakGlassError::Share {
-                    path: path.clone(),
-                    source,
-                })?;
+                let text = share
+                    .encrypt(&lock, &person)
+                    .map_err(|source| BreakGlassError::Share {
+                        path: path.clone(),
+                        source,
+                    })?;
                 write_new(&path, &text, 0o600)?;
                 written.push((share.holder().clone(), path));
             }
@@ -261,13 +275,19 @@ impl Delivery<'_> {
     fn confirm(&self, name: &Name, path: &Path) -> Result<(), BreakGlassError> {
         let terminal = &self.desk.terminal;
         terminal.say(&format!("\n{name}: open your share file, {}", path.display()));
-        let mut own = self.identities.iter().filter(|(whose, _)| whose == name);
-        let identities: Vec<_> = own.by_ref().map(|(_, path)| path.clone()).collect();
+        let own = self
+            .identities
+            .iter()
+            .filter(|(whose, _)| whose.as_ref().is_none_or(|whose| whose == name));
+        let identities: Vec<_> = own.map(|(_, path)| path.clone()).collect();
         let share = holders::open(path, &identities, terminal)?;
         if share.holder() != name || fit(&share, self.kit)? != Fit::Confirmed {
             return Err(BreakGlassError::NotConfirmed(name.clone()));
         }
-        let question = format!("{name}: it opens, and fits the kit. Do you confirm the words `{}`?", self.kit.words());
+        let question = format!(
+            "{name}: it opens, and fits the kit. Do you confirm the words `{}`?",
+            self.kit.words()
+        );
         if !terminal.yes(&question)? {
             return Err(BreakGlassError::NotConfirmed(name.clone()));
         }
@@ -331,7 +351,9 @@ fn join(
     let mut own_paths = Vec::new();
     for (name, path) in identities(&command.identities)? {
         if name != me {
-            return Err(BreakGlassError::Typed(format!("--identity {name}=…: only your own key belongs here, {me}")));
+            return Err(BreakGlassError::Typed(format!(
+                "--identity {name}=…: only your own key belongs here, {me}"
+            )));
         }
         own_paths.push(path);
     }
@@ -354,7 +376,11 @@ fn join(
         "\nIts six words:\n\n    {}\n\nCompare them by voice with all other holders: they say to whose keys shares are encrypted.",
         invitation.words()
     ));
-    if !own_invitation && !terminal.yes(&format!("{me}: is all of this right, and are the words the same everywhere?"))? {
+    if !own_invitation
+        && !terminal.yes(&format!(
+            "{me}: is all of this right, and are the words the same everywhere?"
+        ))?
+    {
         return Err(BreakGlassError::Declined(me));
     }
     let mut age = Age::new(&own_paths, desk)?;
@@ -368,7 +394,10 @@ fn join(
             },
             Ok(Progress::Need { what, from }) => {
                 let names: Vec<_> = from.iter().map(Name::as_str).collect();
-                terminal.say(&format!("\nWaiting for the {what} of: {}. Paste here what they send.", names.join(", ")));
+                terminal.say(&format!(
+                    "\nWaiting for the {what} of: {}. Paste here what they send.",
+                    names.join(", ")
+                ));
                 let block = terminal.text()?;
                 if let Err(error) = joining.take(&block, &mut age) {
                     terminal.say(&format!("This text is of no use: {error}"));
@@ -384,7 +413,7 @@ fn join(
         dir: &command.out,
         desk,
         journal: &journal,
-        identities: own_paths.into_iter().map(|path| (me.clone(), path)).collect(),
+        identities: own_paths.into_iter().map(|path| (None, path)).collect(),
     };
     terminal.say("\nCompare the kit's words by voice with all other holders before you confirm them: each has made the kit anew.");
     delivery.all(vec![(me, key)])
@@ -399,33 +428,32 @@ fn send(text: &str, desk: &Desk<'_>, out: &mut impl Write) -> Result<(), BreakGl
 
 /// Encrypts parts to other holders and opens one's own, with age.
 struct Age<'a> {
-    keys: Vec<PathBuf>,
+    keys: Identities,
     desk: &'a Desk<'a>,
 }
 
 impl<'a> Age<'a> {
+    /// Opens the holder's key before the first round: one that cannot be used is better known now.
     fn new(paths: &[PathBuf], desk: &'a Desk<'a>) -> Result<Self, BreakGlassError> {
-        let mut keys = paths.to_vec();
-        if keys.is_empty() {
-            let answer = desk.terminal.ask("File with your key (an age identity or an OpenSSH private key), to open what others send you:")?;
-            keys.push(answer.into());
+        let mut paths = paths.to_vec();
+        if paths.is_empty() {
+            let question = "File with your key (an age identity or an OpenSSH private key), to open what others send you:";
+            paths.push(desk.terminal.ask(question)?.into());
         }
-        // A file that cannot be used is better known now than after the first round.
-        holders::keys(&keys, &desk.terminal)?;
+        let keys = holders::keys(&paths, &desk.terminal)?;
         Ok(Self { keys, desk })
     }
 }
 
 impl Sealing for Age<'_> {
     fn seal(&mut self, recipients: &[String], plaintext: &[u8]) -> Result<String, Refusal> {
-        let lock = Lock::parse(recipients)?;
+        let recipients: Result<Vec<_>, _> = recipients.iter().map(|text| Recipient::parse(text)).collect();
         let person = Arc::clone(&self.desk.terminal) as Arc<dyn Person>;
-        Ok(share::seal(&lock, plaintext, &person)?)
+        Ok(share::seal(&recipients?, plaintext, &person)?)
     }
 
     fn open(&mut self, ciphertext: &str) -> Result<Zeroizing<Vec<u8>>, Refusal> {
-        let keys = holders::keys(&self.keys, &self.desk.terminal)?;
-        Ok(share::unseal(ciphertext, &keys)?)
+        Ok(share::unseal(ciphertext, &self.keys)?)
     }
 }
 
@@ -503,7 +531,12 @@ fn reshare_here(command: &Reshare, desk: &Desk<'_>) -> Result<(), BreakGlassErro
         dir: &command.out,
         desk,
         journal: &journal,
-        identities: Vec::new(),
+        identities: command
+            .shares
+            .identities
+            .iter()
+            .map(|path| (None, path.clone()))
+            .collect(),
     };
     delivery.all(shares)?;
     terminal.say(&format!(

@@ -18,14 +18,15 @@ pub struct Kits {
     dir: PathBuf,
 }
 
+/// A kit that is kept, or why it cannot be used.
+pub type Kept = (PathBuf, Result<Kit, BreakGlassError>);
+
 const EXTENSION: &str = "kit";
 
 impl Kits {
     /// Nothing is made or read yet.
     pub fn new(paths: &Paths) -> Self {
-        Self {
-            dir: paths.kit_dir(),
-        }
+        Self { dir: paths.kit_dir() }
     }
 
     /// The kit that `--kit` names, else the only one that is kept.
@@ -37,7 +38,7 @@ impl Kits {
     }
 
     /// All that are kept, whether they can be used or not.
-    pub fn all(&self) -> Result<Vec<(PathBuf, Result<Kit, BreakGlassError>)>, BreakGlassError> {
+    pub fn all(&self) -> Result<Vec<Kept>, BreakGlassError> {
         let paths = self.paths()?.into_iter();
         Ok(paths.map(|path| (path.clone(), read(&path))).collect())
     }

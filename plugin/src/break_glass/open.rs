@@ -14,7 +14,8 @@ use rand_core::OsRng;
 use time::Duration;
 
 use super::{
-    binding, ceremony::Stage,
+    binding::{Binding, GROUP, binding},
+    ceremony::Stage,
     error::BreakGlassError,
     files::replace,
     journal::Journal,
@@ -25,9 +26,13 @@ use super::{
     window::{Signed, Window, Windows},
 };
 use crate::{
-    cli::break_glass::{Ceremony, Open, Recertify, Which},
+    cli::{
+        Connection,
+        break_glass::{Ceremony, Open, Recertify, Which},
+    },
     clock::Clock,
     error::Error,
+    escape::Escaped,
     keys::CredentialKey,
     paths::Paths,
     run::wait_for,
@@ -49,10 +54,13 @@ pub struct Desk<'a> {
 }
 
 impl Desk<'_> {
-    fn name(&self, typed: Option<&str>) -> Result<Name, BreakGlassError> {
+    /// What the person is called in a ceremony.
+    pub(super) fn name(&self, typed: Option<&str>) -> Result<Name, BreakGlassError> {
         match typed.or(self.user.as_deref()) {
             Some(name) => Ok(Name::try_from(name.to_owned())?),
-            None => Err(BreakGlassError::Typed("say who you are, as holders know you: --as NAME".into())),
+            None => Err(BreakGlassError::Typed(
+                "say who you are, as holders know you: --as NAME".into(),
+            )),
         }
     }
 
@@ -89,7 +97,9 @@ impl Desk<'_> {
                 "The API server does not tell its time ({error}), so this machine's clock counts: {} UTC.",
                 shown_time(now.unix_timestamp())
             )),
-            Err(error) => self.terminal.say(&format!("The API server was not asked for its time: {error}")),
+            Err(error) => self
+                .terminal
+                .say(&format!("The API server was not asked for its time: {error}")),
         }
         Duration::ZERO
     }
@@ -128,7 +138,9 @@ pub fn open(command: &Open, mut desk: Desk<'_>, out: &mut impl Write) -> Result<
     let key = CredentialKey::generate()?;
     let request = Request::certificate(&kit, by.clone(), reason, seconds, key.public_point());
     let hash = request.hash().to_string();
-    let granted = desk.stage(&kit, &journal, offset).hold(request, &command.ceremony.shares, out)?;
+    let granted = desk
+        .stage(&kit, &journal, offset)
+        .hold(request, &command.ceremony.shares, out)?;
     let Granted::Certificate(certificate) = granted else {
         unreachable!("a certificate was asked for");
     };
@@ -148,18 +160,65 @@ pub fn open(command: &Open, mut desk: Desk<'_>, out: &mut impl Write) -> Result<
         forced: command.even_if_they_answer,
     };
     let window = Window::new(&window, desk.clock.now(), offset).map_err(Error::Window)?;
-    let store = desk.settings.store(desk.paths);
-    Windows::new(desk.paths)
-        .open(&window, &key.pem(), store.as_ref(), desk.clock.now(), &*desk.terminal)
-        .map_err(Error::Window)?;
-    desk.terminal.say(&opened(&by, &certificate, payload.issuer.is_some()));
+    keep(&window, &key, &desk)?;
+    desk.terminal
+        .say(&opened(&by, &certificate, payload.issuer.is_some()));
     Ok(())
+}
+
+/// Keeps the window. What a quorum signed is not thrown away because a keyring is locked: it can be unlocked, and tried again.
+fn keep(window: &Window, key: &CredentialKey, desk: &Desk<'_>) -> Result<(), Error> {
+    loop {
+        let store = desk.settings.store(desk.paths);
+        let now = desk.clock.now();
+        match Windows::new(desk.paths).open(window, &key.pem(), store.as_ref(), now, &*desk.terminal) {
+            Ok(_) => return Ok(()),
+            Err(error) => {
+                desk.terminal.say(&format!("{error}"));
+                if let Some(hint) = error.hint() {
+                    desk.terminal.say(&format!("  next: {hint}"));
+                }
+                if !desk
+                    .terminal
+                    .yes("Try again? (With no, what the quorum signed is lost.)")?
+                {
+                    return Err(error.into());
+                }
+            }
+        }
+    }
+}
+
+/// What the group of break-glass certificates may do, as the person's own kubectl tells.
+fn bound() -> String {
+    let connection = Connection::default();
+    match wait_for(async { Ok(binding(&connection).await) }) {
+        Ok(Binding::Bound(names)) => format!(
+            "The group {GROUP} is bound by: {}.",
+            names
+                .iter()
+                .map(|name| Escaped(name).to_string())
+                .collect::<Vec<_>>()
+                .join(", ")
+        ),
+        Ok(Binding::NotBound) => format!(
+            "WARNING: nothing binds the group {GROUP}: a window would give access to nothing. Apply deploy/break-glass."
+        ),
+        Ok(Binding::CannotTell(why)) => {
+            format!("Whether the group {GROUP} is still bound could not be found out here: {why}")
+        }
+        Err(error) => {
+            format!("Whether the group {GROUP} is still bound could not be found out here: {error}")
+        }
+    }
 }
 
 fn opened(by: &Name, certificate: &Certificate, has_issuer: bool) -> String {
     let how = match has_issuer {
         true => "kubectl uses it by itself, with the kubeconfig entry that you always use",
-        false => "kubectl uses it by itself, with the kubeconfig entry for this API server that runs kubectl-gatepass",
+        false => {
+            "kubectl uses it by itself, with the kubeconfig entry for this API server that runs kubectl-gatepass"
+        }
     };
     format!(
         "\nThe glass is broken: you are {USER_PREFIX}{by} until {} UTC; {how}.\n  credential ID   {}\n  when done       kubectl gatepass \
@@ -175,7 +234,8 @@ pub fn drill(command: &Ceremony, desk: &Desk<'_>, out: &mut impl Write) -> Resul
     let kit = Kits::new(desk.paths).kit(command.which.kit.as_deref())?;
     let by = desk.name(command.by.as_deref())?;
     let journal = Journal::new(desk.paths, desk.clock);
-    desk.terminal.say("DRILL: both rounds are held, and nobody gets access by it.\n");
+    desk.terminal
+        .say("DRILL: both rounds are held, and nobody gets access by it.\n");
     let request = Request::drill(&kit, by, &mut OsRng);
     let hash = request.hash().to_string();
     let signers = desk.stage(&kit, &journal, Duration::ZERO);
@@ -194,7 +254,7 @@ pub fn drill(command: &Ceremony, desk: &Desk<'_>, out: &mut impl Write) -> Resul
         names.join(", ")
     ));
     desk.offset(&kit);
-    desk.terminal.say(&binding::words());
+    desk.terminal.say(&bound());
     Ok(())
 }
 
@@ -228,7 +288,9 @@ pub fn recertify(command: &Recertify, desk: &Desk<'_>, out: &mut impl Write) -> 
     for name in &command.without {
         let name = Name::try_from(name.clone()).map_err(BreakGlassError::from)?;
         if kit.holder(&name).is_none() {
-            return Err(BreakGlassError::Typed(format!("--without {name}: the kit has no such holder")).into());
+            return Err(
+                BreakGlassError::Typed(format!("--without {name}: the kit has no such holder")).into(),
+            );
         }
     }
     let now = desk.clock.now().unix_timestamp();
@@ -239,7 +301,9 @@ pub fn recertify(command: &Recertify, desk: &Desk<'_>, out: &mut impl Write) -> 
         }
     }
     let request = Request::kit(&kit, by, &next);
-    let granted = desk.stage(&kit, &journal, Duration::ZERO).hold(request, &command.ceremony.shares, out)?;
+    let granted = desk
+        .stage(&kit, &journal, Duration::ZERO)
+        .hold(request, &command.ceremony.shares, out)?;
     let Granted::Kit(new) = granted else {
         unreachable!("a kit was asked for");
     };
@@ -276,7 +340,10 @@ pub fn close(command: &Which, desk: &Desk<'_>) -> Result<(), Error> {
     let journal = Journal::new(desk.paths, desk.clock);
     let store = desk.settings.store(desk.paths);
     let mut closed = 0;
-    let open = found.open.iter().filter(|window| named.is_none_or(|kit| window.kit_hash == kit));
+    let open = found
+        .open
+        .iter()
+        .filter(|window| named.is_none_or(|kit| window.kit_hash == kit));
     for window in open {
         journal.add(Event::Closed {
             credential_id: window.credential_id.clone(),
@@ -286,7 +353,7 @@ pub fn close(command: &Which, desk: &Desk<'_>) -> Result<(), Error> {
         desk.terminal.say(&format!(
             "The window for {} is closed, and its key deleted. The certificate itself lives until {} UTC; if its key may have \
              been copied:\n  kubectl gatepass revoke --credential-id {}",
-            crate::escape::Escaped(&window.cluster),
+            Escaped(&window.cluster),
             shown_time(window.not_after),
             window.credential_id
         ));
@@ -300,4 +367,7 @@ pub fn close(command: &Which, desk: &Desk<'_>) -> Result<(), Error> {
     }
 }
 
-const _: () = assert!((LONGEST as i64) > BACKDATE, "something is left of every certificate");
+const _: () = assert!(
+    (LONGEST as i64) > BACKDATE,
+    "something is left of every certificate"
+);

@@ -7,9 +7,13 @@ use super::{kits::file_name, verify::fingerprint};
 use crate::escape::Escaped;
 
 /// The page, plain text of at most 80 columns.
-pub fn page(kit: &Kit, now: OffsetDateTime) -> String {
+pub(super) fn page(kit: &Kit, now: OffsetDateTime) -> String {
     let payload = kit.payload();
-    let names: Vec<_> = payload.holders.iter().map(|holder| holder.name.as_str()).collect();
+    let names: Vec<_> = payload
+        .holders
+        .iter()
+        .map(|holder| holder.name.as_str())
+        .collect();
     let kit_file = file_name(kit, "kit");
     let share = |name: &str| file_name(kit, &format!("{name}.share"));
     let threshold = payload.threshold;
@@ -22,7 +26,13 @@ pub fn page(kit: &Kit, now: OffsetDateTime) -> String {
     let shares: String = payload
         .holders
         .iter()
-        .map(|holder| format!("  {:<16} phone ______________________  {}\n", holder.name.as_str(), share(holder.name.as_str())))
+        .map(|holder| {
+            format!(
+                "  {:<16} phone ______________________  {}\n",
+                holder.name.as_str(),
+                share(holder.name.as_str())
+            )
+        })
         .collect();
     let rule = "=".repeat(78);
     format!(
@@ -47,7 +57,7 @@ pub fn page(kit: &Kit, now: OffsetDateTime) -> String {
          1. Call {threshold} of the people above. Say what is broken.\n\
          2. Type, on one line, with your own reason:\n\
          \n\
-         \x20  kubectl gatepass break-glass open --reason 'IdP down, ticket 4711'\n\
+         \x20  $ kubectl gatepass break-glass open --reason 'IdP down, ticket 4711'\n\
          \n\
          \x20  Add --kit FILE if it does not find {kit_file}.\n\
          \x20  Add --as NAME if people do not know you by your login name.\n\
@@ -67,7 +77,7 @@ pub fn page(kit: &Kit, now: OffsetDateTime) -> String {
          1. Do you know the voice? If not, call back by a number that you know.\n\
          2. Type:\n\
          \n\
-         \x20  kubectl gatepass break-glass approve --share YOUR-SHARE-FILE\n\
+         \x20  $ kubectl gatepass break-glass approve --share YOUR-SHARE-FILE\n\
          \n\
          \x20  and paste the REQUEST. It shows who asks, why, and six words.\n\
          3. Are these the words that you hear? If not: no. Do not agree.\n\

@@ -13,7 +13,7 @@ use gatepass_break_glass::{
 use zeroize::Zeroizing;
 
 use super::error::BreakGlassError;
-use crate::escape::message;
+use crate::{escape::message, prompt::Ui};
 
 /// The terminal. Questions go to stderr; answers and texts come in lines from stdin.
 pub struct Terminal {
@@ -114,7 +114,9 @@ impl Input {
         loop {
             let mut line = Vec::new();
             let mut limited = io::Read::take(&mut self.lines, LONGEST_LINE);
-            let read = limited.read_until(b'\n', &mut line).map_err(BreakGlassError::Input)?;
+            let read = limited
+                .read_until(b'\n', &mut line)
+                .map_err(BreakGlassError::Input)?;
             if read == 0 {
                 return Err(BreakGlassError::InputEnded);
             }
@@ -156,9 +158,24 @@ impl Person for Terminal {
     }
 }
 
+/// For what belongs to other commands as well.
+impl Ui for Terminal {
+    fn say(&self, text: &str) {
+        Self::say(self, text);
+    }
+
+    fn interactive(&self) -> bool {
+        true
+    }
+
+    fn confirm(&self, question: &str) -> bool {
+        self.yes(question).unwrap_or(false)
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use gatepass_break_glass::{armor::Armored as _, log::Head, approver::Signing, request::Request};
+    use gatepass_break_glass::{approver::Signing, armor::Armored as _, log::Head, request::Request};
 
     use super::*;
 

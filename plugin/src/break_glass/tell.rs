@@ -25,7 +25,10 @@ use super::{
     window::Windows,
 };
 use crate::{
-    cli::{Output, break_glass::{Report, Status}},
+    cli::{
+        Output,
+        break_glass::{Report, Status},
+    },
     error::Error,
     escape::{self, Escaped},
     run::wait_for,
@@ -65,7 +68,9 @@ pub fn report(command: &Report, desk: &Desk<'_>, out: &mut impl Write) -> Result
     let text = match command.output {
         Output::Text => report.to_string(),
         Output::Json => escape::json(&serde_json::to_string_pretty(&report).expect("plain JSON")),
-        Output::Yaml => serde_saphyr::to_string(&report).map_err(|error| Error::Output(std::io::Error::other(error)))?,
+        Output::Yaml => {
+            serde_saphyr::to_string(&report).map_err(|error| Error::Output(std::io::Error::other(error)))?
+        }
     };
     writeln!(out, "{}", text.trim_end()).map_err(Error::Output)?;
     match report.findings().is_empty() {
@@ -79,10 +84,12 @@ fn head(block: &Block) -> Option<(String, Head)> {
     fn read<T: Armored>(block: &Block, of: impl Fn(T) -> (String, Head)) -> Option<(String, Head)> {
         block.read::<T>().ok().map(of)
     }
-    read(block, |text: RequestText| (text.request.by.to_string(), text.head))
-        .or_else(|| read(block, |text: Commitment| (text.holder.to_string(), text.head)))
-        .or_else(|| read(block, |text: SignatureShare| (text.holder.to_string(), text.head)))
-        .or_else(|| read(block, |text: Signing| ("who opened".into(), text.head)))
+    read(block, |text: RequestText| {
+        (text.request.by.to_string(), text.head)
+    })
+    .or_else(|| read(block, |text: Commitment| (text.holder.to_string(), text.head)))
+    .or_else(|| read(block, |text: SignatureShare| (text.holder.to_string(), text.head)))
+    .or_else(|| read(block, |text: Signing| ("who opened".into(), text.head)))
 }
 
 fn known_kits(named: &[PathBuf], desk: &Desk<'_>) -> Result<Vec<Kit>, BreakGlassError> {
@@ -90,7 +97,12 @@ fn known_kits(named: &[PathBuf], desk: &Desk<'_>) -> Result<Vec<Kit>, BreakGlass
     for path in named {
         known.push(kits::read(path)?);
     }
-    known.extend(Kits::new(desk.paths).all()?.into_iter().filter_map(|(_, kit)| kit.ok()));
+    known.extend(
+        Kits::new(desk.paths)
+            .all()?
+            .into_iter()
+            .filter_map(|(_, kit)| kit.ok()),
+    );
     Ok(known)
 }
 
@@ -157,8 +169,13 @@ pub fn standings(desk: &Desk<'_>, ask: bool) -> Result<Vec<Standing>, BreakGlass
                 }
                 _ => None,
             });
-            if last_drill.is_none_or(|drill| drill.saturating_add(DRILL_DAYS * 24 * 3600) < now.unix_timestamp()) {
-                warnings.push("no drill that this machine knows of in 100 days; kubectl gatepass break-glass drill".into());
+            if last_drill
+                .is_none_or(|drill| drill.saturating_add(DRILL_DAYS * 24 * 3600) < now.unix_timestamp())
+            {
+                warnings.push(
+                    "no drill that this machine knows of in 100 days; kubectl gatepass break-glass drill"
+                        .into(),
+                );
             }
             if ask {
                 warnings.extend(bundle(kit));
@@ -225,32 +242,55 @@ pub fn status(command: &Status, desk: &Desk<'_>, out: &mut impl Write) -> Result
             return writeln!(out, "{text}").map_err(Error::Output);
         }
         Output::Yaml => {
-            let text = serde_saphyr::to_string(&value).map_err(|error| Error::Output(std::io::Error::other(error)))?;
+            let text = serde_saphyr::to_string(&value)
+                .map_err(|error| Error::Output(std::io::Error::other(error)))?;
             return write!(out, "{text}").map_err(Error::Output);
         }
         Output::Text => {}
     }
     let mut lines = Vec::new();
     if standings.is_empty() {
-        lines.push("This machine keeps no break-glass kit. One is made by `init`, and kept by `verify KIT --keep`.".to_owned());
+        lines.push(
+            "This machine keeps no break-glass kit. One is made by `init`, and kept by `verify KIT --keep`."
+                .to_owned(),
+        );
     }
     for standing in &standings {
         match &standing.kit {
             Err(error) => lines.push(format!("kit  UNUSABLE: {}", escape::message(error))),
             Ok(kit) => {
                 let payload = kit.payload();
-                let names: Vec<_> = payload.holders.iter().map(|holder| holder.name.as_str()).collect();
-                lines.push(format!("kit  {}, revision {}", Escaped(&payload.cluster), payload.revision));
+                let names: Vec<_> = payload
+                    .holders
+                    .iter()
+                    .map(|holder| holder.name.as_str())
+                    .collect();
+                lines.push(format!(
+                    "kit  {}, revision {}",
+                    Escaped(&payload.cluster),
+                    payload.revision
+                ));
                 lines.push(format!("  words       {}", kit.words()));
-                lines.push(format!("  quorum      {} of {}", payload.threshold, names.join(", ")));
+                lines.push(format!(
+                    "  quorum      {} of {}",
+                    payload.threshold,
+                    names.join(", ")
+                ));
                 lines.push(format!(
                     "  last drill  {}",
-                    standing.last_drill.map_or("none that this machine knows of".into(), shown_time)
+                    standing
+                        .last_drill
+                        .map_or("none that this machine knows of".into(), shown_time)
                 ));
                 lines.push(format!("  file        {}", standing.path.display()));
             }
         }
-        lines.extend(standing.warnings.iter().map(|warning| format!("  WARNING     {}", escape::message(warning))));
+        lines.extend(
+            standing
+                .warnings
+                .iter()
+                .map(|warning| format!("  WARNING     {}", escape::message(warning))),
+        );
     }
     for window in &found.open {
         lines.push(format!(
@@ -264,6 +304,11 @@ pub fn status(command: &Status, desk: &Desk<'_>, out: &mut impl Write) -> Result
     if found.open.is_empty() {
         lines.push("No window is open.".into());
     }
-    lines.extend(found.notes.iter().map(|note| format!("NOTE  {}", escape::message(note))));
+    lines.extend(
+        found
+            .notes
+            .iter()
+            .map(|note| format!("NOTE  {}", escape::message(note))),
+    );
     writeln!(out, "{}", lines.join("\n")).map_err(Error::Output)
 }

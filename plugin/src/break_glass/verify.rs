@@ -15,14 +15,8 @@ use serde_json::json;
 use time::{Duration, OffsetDateTime};
 
 use super::{
-    error::BreakGlassError,
-    files::replace,
-    holders,
-    init::recipient_words,
-    journal::Journal,
-    kits::Kits,
-    open::Desk,
-    page,
+    error::BreakGlassError, files::replace, holders, init::recipient_words, journal::Journal, kits::Kits,
+    open::Desk, page,
 };
 use crate::{
     cli::{Output, break_glass::Verify},
@@ -59,7 +53,8 @@ pub fn verify(command: &Verify, desk: &Desk<'_>, out: &mut impl Write) -> Result
     }
     if command.keep {
         let path = kits.keep(&kit)?;
-        desk.terminal.say(&format!("A copy of the kit is kept in {}.", path.display()));
+        desk.terminal
+            .say(&format!("A copy of the kit is kept in {}.", path.display()));
     }
     Ok(())
 }
@@ -78,16 +73,21 @@ fn confirm(kit: &Kit, share: Share, path: &std::path::Path, desk: &Desk<'_>) -> 
     })?;
     let person = Arc::clone(&desk.terminal) as Arc<dyn Person>;
     let share = Share::of(kit, holder.clone(), share.key_package().clone());
-    let text = share.encrypt(&lock, &person).map_err(|source| BreakGlassError::Share {
-        path: path.to_owned(),
-        source,
-    })?;
+    let text = share
+        .encrypt(&lock, &person)
+        .map_err(|source| BreakGlassError::Share {
+            path: path.to_owned(),
+            source,
+        })?;
     replace(path, &text, 0o600)?;
     Journal::new(desk.paths, desk.clock).add(Event::KitConfirmed {
         kit: kit.hash(),
         holder: holder.clone(),
     })?;
-    desk.terminal.say(&format!("{holder}: confirmed; {} belongs to this revision now.", path.display()));
+    desk.terminal.say(&format!(
+        "{holder}: confirmed; {} belongs to this revision now.",
+        path.display()
+    ));
     Ok(())
 }
 
@@ -95,9 +95,10 @@ fn confirm(kit: &Kit, share: Share, path: &std::path::Path, desk: &Desk<'_>) -> 
 pub fn due(kit: &Kit, now: OffsetDateTime) -> Vec<Name> {
     let payload = kit.payload();
     let patience = Duration::days(payload.limits.recertify_days.into()).whole_seconds();
-    let due = payload.holders.iter().filter(|holder| {
-        holder.confirmed.saturating_add(patience) <= now.unix_timestamp()
-    });
+    let due = payload
+        .holders
+        .iter()
+        .filter(|holder| holder.confirmed.saturating_add(patience) <= now.unix_timestamp());
     due.map(|holder| holder.name.clone()).collect()
 }
 
@@ -141,7 +142,9 @@ fn show(kit: &Kit, output: Output, now: OffsetDateTime, out: &mut impl Write) ->
     });
     let text = match output {
         Output::Json => escape::json(&serde_json::to_string_pretty(&value).expect("plain JSON")),
-        Output::Yaml => serde_saphyr::to_string(&value).map_err(|error| Error::Output(std::io::Error::other(error)))?,
+        Output::Yaml => {
+            serde_saphyr::to_string(&value).map_err(|error| Error::Output(std::io::Error::other(error)))?
+        }
         Output::Text => words(kit, &due),
     };
     writeln!(out, "{}", text.trim_end()).map_err(Error::Output)
@@ -151,30 +154,74 @@ fn show(kit: &Kit, output: Output, now: OffsetDateTime, out: &mut impl Write) ->
 fn words(kit: &Kit, due: &[Name]) -> String {
     let payload = kit.payload();
     let mut lines = vec![
-        format!("The kit is genuine: signed by its quorum. Its six words:\n\n    {}\n", kit.words()),
-        format!("  cluster       {}, {}", Escaped(&payload.cluster), Escaped(&payload.server)),
-        format!("  issuer        {}", payload.issuer.as_deref().map_or("none".into(), |url| Escaped(url).to_string())),
-        format!("  revision      {}, made {}", payload.revision, rfc3339(payload.created)),
-        format!("  quorum        {} of {} holders", payload.threshold, payload.holders.len()),
+        format!(
+            "The kit is genuine: signed by its quorum. Its six words:\n\n    {}\n",
+            kit.words()
+        ),
+        format!(
+            "  cluster       {}, {}",
+            Escaped(&payload.cluster),
+            Escaped(&payload.server)
+        ),
+        format!(
+            "  issuer        {}",
+            payload
+                .issuer
+                .as_deref()
+                .map_or("none".into(), |url| Escaped(url).to_string())
+        ),
+        format!(
+            "  revision      {}, made {}",
+            payload.revision,
+            rfc3339(payload.created)
+        ),
+        format!(
+            "  quorum        {} of {} holders",
+            payload.threshold,
+            payload.holders.len()
+        ),
     ];
     for holder in &payload.holders {
-        let due = if due.contains(&holder.name) { "; DUE for recertification" } else { "" };
-        lines.push(format!("    {:<12}last proved their share {}{due}", holder.name.as_str(), rfc3339(holder.confirmed)));
+        let due = if due.contains(&holder.name) {
+            "; DUE for recertification"
+        } else {
+            ""
+        };
+        lines.push(format!(
+            "    {:<12}last proved their share {}{due}",
+            holder.name.as_str(),
+            rfc3339(holder.confirmed)
+        ));
         for recipient in &holder.recipients {
-            lines.push(format!("                locked to {}", recipient_words(recipient)));
+            lines.push(format!(
+                "                locked to {}",
+                recipient_words(recipient)
+            ));
         }
     }
     let openers: Vec<_> = payload.limits.openers.iter().map(Name::as_str).collect();
     lines.push(format!(
         "  may open      {}, for {} minutes at most",
-        if openers.is_empty() { "anybody whom a quorum believes".into() } else { openers.join(", ") },
+        if openers.is_empty() {
+            "anybody whom a quorum believes".into()
+        } else {
+            openers.join(", ")
+        },
         payload.limits.longest_seconds / 60
     ));
     lines.push(match payload.made {
-        Made::OneMachine => "  key           all shares were in the memory of one machine: it was as trusted as a CA's".into(),
-        Made::Apart => "  key           each share was made on its holder's machine, and was nowhere else".to_owned(),
+        Made::OneMachine => {
+            "  key           all shares were in the memory of one machine: it was as trusted as a CA's".into()
+        }
+        Made::Apart => {
+            "  key           each share was made on its holder's machine, and was nowhere else".to_owned()
+        }
     });
-    lines.push(format!("  authority     {} (SHA-256 of its certificate), until {}", fingerprint(kit), rfc3339(payload.authority.not_after)));
+    lines.push(format!(
+        "  authority     {} (SHA-256 of its certificate), until {}",
+        fingerprint(kit),
+        rfc3339(payload.authority.not_after)
+    ));
     if payload.revision > 1 {
         lines.push(format!(
             "  NOTE          {} shares of an EARLIER revision that were kept together still sign",

@@ -170,7 +170,11 @@ pub struct Init {
     #[arg(long = "as", value_name = "NAME")]
     pub by: Option<String>,
     /// A holder and what their share file is locked to; once for each holder, twice for two keys of one
-    #[arg(long = "holder", value_name = "NAME=RECIPIENT", required_unless_present = "join")]
+    #[arg(
+        long = "holder",
+        value_name = "NAME=RECIPIENT",
+        required_unless_present = "join"
+    )]
     pub holders: Vec<String>,
     /// How many holders are a quorum; at least 2
     #[arg(long, value_name = "M", required_unless_present = "join")]
