@@ -396,18 +396,21 @@ impl Report {
     }
 }
 
-/// The heads that a log heard.
+/// The heads that a log heard. What it says of itself is no witness.
 fn heard(examined: &Examined) -> impl Iterator<Item = HeardHead> + '_ {
+    let own = examined.log.machine();
     examined
         .log
         .entries()
         .iter()
-        .filter_map(|entry| match &entry.event {
-            Recorded::Known(Event::Heard { from, head, .. }) => Some(HeardHead {
-                by: examined.name.clone(),
-                from: from.to_string(),
-                head: head.clone(),
-            }),
+        .filter_map(move |entry| match &entry.event {
+            Recorded::Known(Event::Heard { from, head, .. }) if own != Some(&head.machine) => {
+                Some(HeardHead {
+                    by: examined.name.clone(),
+                    from: from.to_string(),
+                    head: head.clone(),
+                })
+            }
             _ => None,
         })
 }

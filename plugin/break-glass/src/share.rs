@@ -362,4 +362,4 @@ impl fmt::Debug for Share {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

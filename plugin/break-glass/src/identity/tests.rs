@@ -3,7 +3,6 @@ use std::sync::Mutex;
 use age::secrecy::ExposeSecret;
 use aws_lc_rs::{
     cipher::{AES_256, EncryptingKey, EncryptionContext, UnboundCipherKey},
-    encoding::AsDer as _,
     iv::FixedLength,
     rsa::{KeyPair as RsaKeyPair, KeySize},
     signature::{Ed25519KeyPair, KeyPair as _},
