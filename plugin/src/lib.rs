@@ -9,12 +9,14 @@
 //! machine); and where there is no session, a person logs in with a browser ([`oidc::loopback`], [`oidc::page`]).
 //! [`lock`] keeps fifty programs from doing so twice.
 //!
-//! Operators end other people's access with [`revocation`].
+//! Operators end other people's access with [`revocation`]. What a quorum signs when identity provider and issuer are gone is
+//! kept and served by [`break_glass`].
 //!
 //! What failed and what to do next is in [`error`] and, for the issuer's codes, [`advice`].
 
 pub mod accepted;
 pub mod advice;
+pub mod break_glass;
 pub mod caller;
 pub mod certificate;
 pub mod cli;

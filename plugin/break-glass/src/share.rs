@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     identity::{GREATEST_WORK, Identities, Person, is_age},
-    kit::KitHash,
+    kit::{Kit, KitHash},
     name::{Escaped, Name},
     recipient::Lock,
 };
@@ -132,6 +132,18 @@ impl Share {
             kit_revision,
             key_package,
         }
+    }
+
+    /// A share of a kit.
+    pub fn of(kit: &Kit, holder: Name, key_package: KeyPackage) -> Self {
+        let payload = kit.payload();
+        Self::new(
+            payload.cluster.clone(),
+            holder,
+            kit.hash(),
+            payload.revision,
+            key_package,
+        )
     }
 
     /// The cluster it opens. From a file it is anybody's text until the share was found to belong to a kit: escape it.

@@ -1,0 +1,8 @@
+//! Break-glass on this machine: what stands around the ceremony of the crate `gatepass-break-glass`.
+//!
+//! A certificate that a quorum signed is kept as a [`window`], which `get-credential` serves ([`serve`]) until it ends or the
+//! normal way is open again ([`outage`]).
+
+pub mod outage;
+pub mod serve;
+pub mod window;
