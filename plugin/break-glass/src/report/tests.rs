@@ -1,12 +1,13 @@
-use frost_ed25519::{SigningPackage, round1, round2};
+use frost_ed25519::{SigningPackage, keys::KeyPackage, round1, round2};
 use rand_core::OsRng;
 use time::macros::datetime;
 
 use super::*;
 use crate::{
+    kit::Kit,
     log::tests::{NOW, add, asked, events, file, name},
     log::{Asked, Fixed, LogError},
-    name::is_plain,
+    name::{Name, is_plain},
     share::tests::quorum,
 };
 
@@ -366,7 +367,7 @@ fn nothing_in_a_log_from_elsewhere_moves_a_cursor() {
 /// A log of a run by two of three holders over two messages, the kit's keys and holders, and the messages.
 struct Run {
     log: Log,
-    holders: BTreeMap<crate::name::Name, frost_ed25519::Identifier>,
+    holders: BTreeMap<Name, frost_ed25519::Identifier>,
     keys: frost_ed25519::keys::PublicKeyPackage,
     messages: [Vec<u8>; 2],
 }
@@ -376,32 +377,51 @@ fn run() -> Run {
     let names = ["alice", "bob", "carol"].map(name);
     let holders: BTreeMap<_, _> = names.into_iter().zip(shares.keys().copied()).collect();
     let messages = [b"one".to_vec(), b"two".to_vec()];
-    let signers: Vec<_> = holders.iter().take(2).collect();
+    let signers = holders
+        .iter()
+        .take(2)
+        .map(|(name, id)| (name.clone(), shares[id].clone()));
+    let log = log_of(&asked(), Some(0), &signers.collect::<Vec<_>>(), &messages);
+    Run {
+        log,
+        holders,
+        keys,
+        messages,
+    }
+}
+
+/// The opener's log of a run.
+fn log_of(
+    asked: &Asked,
+    not_before: Option<i64>,
+    signers: &[(Name, KeyPackage)],
+    messages: &[Vec<u8>],
+) -> Log {
     let hex = |bytes: Vec<u8>| data_encoding::HEXLOWER.encode(&bytes);
     let (mut commitments, mut signed) = (BTreeMap::new(), BTreeMap::new());
-    for message in &messages {
+    for message in messages {
         let round1: BTreeMap<_, _> = (signers.iter())
-            .map(|(_, id)| (**id, round1::commit(shares[id].signing_share(), &mut OsRng)))
+            .map(|(_, key)| (*key.identifier(), round1::commit(key.signing_share(), &mut OsRng)))
             .collect();
         let package = SigningPackage::new(round1.iter().map(|(id, (_, c))| (*id, *c)).collect(), message);
-        for (name, id) in &signers {
-            let (nonces, commitment) = &round1[id];
-            let share = round2::sign(&package, nonces, &shares[id]).unwrap();
-            let texts: &mut Vec<_> = commitments.entry((*name).clone()).or_default();
+        for (name, key) in signers {
+            let (nonces, commitment) = &round1[key.identifier()];
+            let share = round2::sign(&package, nonces, key).unwrap();
+            let texts: &mut Vec<_> = commitments.entry(name.clone()).or_default();
             texts.push(hex(commitment.serialize().unwrap()));
             signed
-                .entry((*name).clone())
+                .entry(name.clone())
                 .or_insert_with(Vec::new)
                 .push(hex(share.serialize()));
         }
     }
-    let Asked { request, kit, .. } = asked();
+    let (request, kit) = (asked.request.clone(), asked.kit);
     let mut events = vec![
-        Event::Requested(asked()),
+        Event::Requested(asked.clone()),
         Event::Signing(Fixed {
             request: request.clone(),
             kit,
-            not_before: Some(0),
+            not_before,
             commitments,
         }),
     ];
@@ -412,13 +432,7 @@ fn run() -> Run {
             shares,
         });
     }
-    let log = Log::parse(&file(events)).unwrap();
-    Run {
-        log,
-        holders,
-        keys,
-        messages,
-    }
+    Log::parse(&file(events)).unwrap()
 }
 
 #[test]
@@ -496,6 +510,73 @@ fn a_share_that_does_not_fit_proves_nothing_and_is_a_finding() {
             .iter()
             .all(|one| matches!(one.outcome, Outcome::NotTheirs { .. }))
     );
+}
+
+#[test]
+fn approvals_are_proven_against_the_kit_and_the_request_that_the_log_tells_of() {
+    let quorum = crate::tests::Quorum::new();
+    let request = quorum.request();
+    let checked = request.clone().check(&quorum.kit).unwrap();
+    let honest = Asked {
+        request: checked.hash().to_string(),
+        kit: quorum.kit.hash(),
+        purpose: crate::log::Purpose::Certificate,
+        words: checked.hash().words().to_string(),
+        who: name("alice"),
+        reason: Some(crate::tests::reason("IdP down")),
+        seconds: Some(3600),
+        content: serde_json::to_value(&request).unwrap(),
+    };
+    let signers = quorum.shares[..2].iter();
+    let signers: Vec<_> = signers
+        .map(|share| (share.holder().clone(), share.key_package().clone()))
+        .collect();
+    let not_before = crate::tests::NOW;
+    let message = [checked.message(&quorum.kit, not_before).unwrap()];
+    let outcomes = |asked: &Asked, not_before, kits: &[Kit]| {
+        let log = log_of(asked, Some(not_before), &signers, &message);
+        let mut report = report(&[], &[]);
+        report.logs.push(Examined {
+            name: "alice.jsonl".into(),
+            log,
+            broken: false,
+        });
+        report.prove(kits);
+        let outcomes: Vec<_> = report.approvals().iter().map(|one| one.outcome.clone()).collect();
+        assert_eq!(outcomes.len(), 2);
+        assert_eq!(outcomes[0], outcomes[1]);
+        let refuted = matches!(outcomes[0], Outcome::NotTheirs { .. });
+        assert_eq!(!report.findings().is_empty(), refuted, "{report}");
+        outcomes[0].clone()
+    };
+    let kits = [crate::tests::Quorum::new().kit, quorum.kit.clone()];
+    assert_eq!(outcomes(&honest, not_before, &kits), Outcome::Proven);
+    assert!(matches!(
+        outcomes(&honest, not_before, &kits[..1]),
+        Outcome::Unknown { .. }
+    ));
+    // Another time than was signed, and what the log says of the request is another than was signed.
+    let refuted = |asked: &Asked, not_before| {
+        assert!(matches!(
+            outcomes(asked, not_before, &kits),
+            Outcome::NotTheirs { .. }
+        ));
+    };
+    refuted(&honest, not_before + 1);
+    let lies: [fn(&mut Asked); 7] = [
+        |asked| asked.purpose = crate::log::Purpose::Drill,
+        |asked| asked.who = name("bob"),
+        |asked| asked.reason = Some(crate::tests::reason("a rehearsal")),
+        |asked| asked.seconds = Some(60),
+        |asked| asked.request = "00".repeat(32),
+        |asked| asked.content["by"] = "bob".into(),
+        |asked| asked.content = serde_json::Value::Null,
+    ];
+    for lie in lies {
+        let mut asked = honest.clone();
+        lie(&mut asked);
+        refuted(&asked, not_before);
+    }
 }
 
 #[test]
