@@ -303,6 +303,21 @@ fn an_identity_file_that_age_encrypted_is_opened_with_its_passphrase() {
 }
 
 #[test]
+fn an_identity_file_that_would_take_for_ever_to_open_is_not_tried() {
+    let mut lock = age::scrypt::Recipient::new(SecretString::from("open sesame".to_owned()));
+    lock.set_work_factor(2);
+    let file = age::encrypt(&lock, x25519().identity.as_bytes()).unwrap();
+    let at = file.windows(3).position(|bytes| bytes == b" 2\n").unwrap();
+    let changed = [&file[..at], b" 21\n", &file[at + 3..]].concat();
+    let mut identities = Identities::new(Answers::of(&["open sesame"]));
+    let refused = identities.read("f", &changed);
+    assert!(
+        matches!(refused, Err(IdentityError::TooMuchWork { .. })),
+        "{refused:?}"
+    );
+}
+
+#[test]
 fn a_plugin_that_is_not_there_is_named() {
     let plugin = age::plugin::Identity::default_for_plugin("gatepass-none").unwrap();
     let error = refused(&plugin.to_string());

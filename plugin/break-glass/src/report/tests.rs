@@ -481,6 +481,9 @@ fn a_share_that_does_not_fit_proves_nothing_and_is_a_finding() {
     refuted(&round, &other, ProofError::DoesNotFit);
     refuted(&round, &run.messages[..1], ProofError::Count);
     refuted(&round, &[], ProofError::Count);
+    let mut half = round.clone();
+    half.shares.values_mut().for_each(|shares| shares.truncate(1));
+    refuted(&half, &run.messages, ProofError::Count);
     // alice's shares under bob's name, and under carol's, who did not sign.
     for holder in ["bob", "carol"] {
         let mut lie = round.clone();
