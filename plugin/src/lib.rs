@@ -31,6 +31,7 @@ pub mod get_credential;
 pub mod http;
 pub mod issuer_client;
 pub mod keys;
+mod kubectl;
 pub mod lock;
 pub mod logging;
 pub mod logout;
