@@ -124,8 +124,9 @@ pub fn failed_all_the_same(windows: &Windows, window: &Window, now: OffsetDateTi
     note.write(&windows.answers_path(window));
 }
 
-/// `None` where the issuer was never accepted here: whom to ask is not known then.
-fn both_answer(settings: &Settings, paths: &Paths, clock: &dyn Clock) -> Option<bool> {
+/// Whether the issuer in the settings and its identity provider answer, within a second. `None` where the issuer was never
+/// accepted here: whom to ask is not known then.
+pub fn both_answer(settings: &Settings, paths: &Paths, clock: &dyn Clock) -> Option<bool> {
     let url = settings.issuer.as_ref()?;
     let accepted = AcceptedFile::new(paths.state_dir()).find(url).ok()??;
     let idp_ca = settings.idp_ca(&accepted.identity_provider).ok()?;

@@ -169,9 +169,9 @@ fn an_opened_window_is_found_with_its_key_until_it_is_closed() {
     windows.open(&window, &key, Ok(&store), NOW, &person).unwrap();
     assert_eq!(person.told(), "");
     let found = windows.find(NOW);
-    assert_eq!(found.open, [window.clone()]);
+    assert_eq!(found.open, std::slice::from_ref(&window));
     assert_eq!(*windows.key(&window, Ok(&store)).unwrap(), key);
-    for file in fs::read_dir(&windows_dir(&windows)).unwrap().flatten() {
+    for file in fs::read_dir(windows_dir(&windows)).unwrap().flatten() {
         let text = fs::read_to_string(file.path()).unwrap();
         assert!(!text.contains("PRIVATE"), "{:?}", file.path());
     }
@@ -198,7 +198,7 @@ fn the_next_window_of_a_kit_takes_the_place_and_the_key_of_the_one_before() {
     }
     let (second, key) = opened.pop().unwrap();
     let (first, _) = opened.pop().unwrap();
-    assert_eq!(windows.find(NOW).open, [second.clone()]);
+    assert_eq!(windows.find(NOW).open, std::slice::from_ref(&second));
     assert!(windows.key(&first, Ok(&store)).is_err());
     // Who still has the first in hand closes nothing but it.
     windows.close(&first, Ok(&store)).unwrap();
@@ -227,7 +227,7 @@ fn a_key_that_no_keyring_takes_goes_into_a_file_only_if_a_person_says_so() {
         ..Person::default()
     };
     let window = windows.open(&window, &key, locked, NOW, &person).unwrap();
-    assert_eq!(windows.find(NOW).open, [window.clone()]);
+    assert_eq!(windows.find(NOW).open, std::slice::from_ref(&window));
     assert_eq!(*windows.key(&window, locked).unwrap(), key);
     #[cfg(unix)]
     for file in fs::read_dir(windows_dir(&windows)).unwrap().flatten() {
