@@ -16,11 +16,9 @@ use std::{
 
 use serde::Serialize;
 
-pub use break_glass::{BreakGlass, Kit};
-
 use crate::{
     accepted::AcceptedFile,
-    break_glass::window::Windows,
+    break_glass::{standing::standings_with_servers, window::Windows},
     cli::{Connection, Doctor, Output},
     clock::Clock,
     error::Error,
@@ -127,11 +125,15 @@ pub async fn doctor(
         (false, _) if !accepted.is_empty() => vec![audience::not_tried()],
         _ => Vec::new(),
     });
-    let facts = BreakGlass {
-        kits: Vec::new(),
-        windows: Windows::new(paths).find(clock.now()),
-    };
-    lines.extend(facts.lines(clock.now()));
+    let windows = Windows::new(paths).find(clock.now());
+    match standings_with_servers(paths).await {
+        Ok(standings) => lines.extend(break_glass::lines(&standings, &windows, clock.now())),
+        Err(error) => lines.push(Line::failed(
+            "break-glass",
+            error.to_string(),
+            "see that the file is there and can be read",
+        )),
+    }
     print(&lines, command.output, out).map_err(Error::Output)?;
     match lines.iter().filter(|line| line.state == State::Failed).count() {
         0 => Ok(()),

@@ -6,8 +6,7 @@ use gatepass_break_glass::{
     approver::{Commitment, SignatureShare, Signing},
     armor::{Armored, Block, blocks},
     kit::Kit,
-    log::{Event, Head, Log, Recorded},
-    name::Name,
+    log::Head,
     report::{HeardHead, Source},
     request::{RequestText, shown_time},
 };
@@ -19,8 +18,7 @@ use super::{
     kits::{self, Kits},
     log_file,
     open::Desk,
-    server::{self, Trusts},
-    verify::due,
+    standing::standings_with_servers,
     window::Windows,
 };
 use crate::{
@@ -98,88 +96,10 @@ fn known_kits(named: &[PathBuf], desk: &Desk<'_>) -> Result<Vec<Kit>, BreakGlass
     Ok(known)
 }
 
-/// How things stand with one kit.
-pub struct Standing {
-    /// Its file.
-    pub path: PathBuf,
-    /// The kit, or why it cannot be used.
-    pub kit: Result<Kit, String>,
-    /// Warnings, each with what to do.
-    pub warnings: Vec<String>,
-    /// When the last drill was, in Unix seconds.
-    pub last_drill: Option<i64>,
-}
-
-/// After how many days without a drill one is due.
-const DRILL_DAYS: i64 = 100;
-
-/// How things stand with all kits that are kept; asks the API servers, each for at most 5 s, if `ask`.
-pub fn standings(desk: &Desk<'_>, ask: bool) -> Result<Vec<Standing>, BreakGlassError> {
-    let log = Log::parse_before_break(&log_file::read(&log_file::path(desk.paths))?).0;
-    let now = desk.clock.now();
-    let mut standings = Vec::new();
-    for (path, kit) in Kits::new(desk.paths).all()? {
-        let mut warnings = Vec::new();
-        let mut last_drill = None;
-        if let Ok(kit) = &kit {
-            let due = due(kit, now);
-            if !due.is_empty() {
-                let names: Vec<_> = due.iter().map(Name::as_str).collect();
-                warnings.push(format!(
-                    "due for recertification: {}; kubectl gatepass break-glass recertify",
-                    names.join(", ")
-                ));
-            }
-            last_drill = log.entries().iter().rev().find_map(|entry| match &entry.event {
-                Recorded::Known(Event::Drilled { kit: drilled, .. }) if *drilled == kit.hash() => {
-                    Some(entry.time.unix_timestamp())
-                }
-                _ => None,
-            });
-            if last_drill
-                .is_none_or(|drill| drill.saturating_add(DRILL_DAYS * 24 * 3600) < now.unix_timestamp())
-            {
-                warnings.push(
-                    "no drill that this machine knows of in 100 days; kubectl gatepass break-glass drill"
-                        .into(),
-                );
-            }
-            if ask {
-                warnings.extend(bundle(kit));
-            }
-        }
-        standings.push(Standing {
-            path,
-            kit: kit.map_err(|error| error.to_string()),
-            warnings,
-            last_drill,
-        });
-    }
-    Ok(standings)
-}
-
-/// What is wrong with the API server's client CA bundle, as far as it says.
-fn bundle(kit: &Kit) -> Option<String> {
-    let payload = kit.payload();
-    let looked = wait_for(async { Ok(server::look(&payload.server, &payload.server_ca).await) });
-    match looked {
-        Ok(Ok(seen)) => match seen.trusts(&kit.authority_subject()) {
-            Trusts::Yes => None,
-            Trusts::No => Some(
-                "the API server does not take this authority's clients: append what `verify --ca` prints to the file that its \
-                 --client-ca-file names"
-                    .into(),
-            ),
-            Trusts::CannotTell(why) => Some(format!("whether the API server takes this authority's clients is unknown: {why}")),
-        },
-        Ok(Err(error)) => Some(format!("whether the API server takes this authority's clients is unknown: {error}")),
-        Err(error) => Some(error.to_string()),
-    }
-}
-
 /// Shows kits, windows, and who is due.
 pub fn status(command: &Status, desk: &Desk<'_>, out: &mut impl Write) -> Result<(), Error> {
-    let standings = standings(desk, true)?;
+    let now = desk.clock.now();
+    let standings = wait_for(async { Ok(standings_with_servers(desk.paths).await?) })?;
     let found = Windows::new(desk.paths).find(desk.clock.now());
     let value = json!({
         "kits": standings.iter().map(|standing| json!({
@@ -193,7 +113,7 @@ pub fn status(command: &Status, desk: &Desk<'_>, out: &mut impl Write) -> Result
                 kit.payload().holders.iter().map(|holder| holder.name.clone()).collect::<Vec<_>>()
             }),
             "lastDrill": standing.last_drill.map(shown_time),
-            "warnings": standing.warnings,
+            "faults": standing.faults(now).iter().map(|fault| json!({"says": fault.says, "remedy": fault.remedy})).collect::<Vec<_>>(),
         })).collect::<Vec<_>>(),
         "windows": found.open.iter().map(|window| json!({
             "cluster": window.cluster,
@@ -224,7 +144,8 @@ pub fn status(command: &Status, desk: &Desk<'_>, out: &mut impl Write) -> Result
     }
     for standing in &standings {
         match &standing.kit {
-            Err(error) => lines.push(format!("kit  UNUSABLE: {}", escape::message(error))),
+            // Among the faults.
+            Err(_) => lines.push(format!("kit  {}", standing.path.display())),
             Ok(kit) => {
                 let payload = kit.payload();
                 let names: Vec<_> = payload
@@ -252,12 +173,14 @@ pub fn status(command: &Status, desk: &Desk<'_>, out: &mut impl Write) -> Result
                 lines.push(format!("  file        {}", standing.path.display()));
             }
         }
-        lines.extend(
-            standing
-                .warnings
-                .iter()
-                .map(|warning| format!("  WARNING     {}", escape::message(warning))),
-        );
+        for fault in standing.faults(now) {
+            lines.push(format!(
+                "  {:<11} {}",
+                fault.severity.word(),
+                escape::message(&fault.says)
+            ));
+            lines.push(format!("    next:     {}", fault.remedy));
+        }
     }
     for window in &found.open {
         lines.push(format!(

@@ -12,11 +12,11 @@ use gatepass_break_glass::{
     share::Share,
 };
 use serde_json::json;
-use time::{Duration, OffsetDateTime};
+use time::OffsetDateTime;
 
 use super::{
     error::BreakGlassError, files::replace, holders, init::recipient_words, journal::Journal, kits::Kits,
-    open::Desk, page,
+    open::Desk, page, standing::due,
 };
 use crate::{
     cli::{Output, break_glass::Verify},
@@ -89,17 +89,6 @@ fn confirm(kit: &Kit, share: Share, path: &std::path::Path, desk: &Desk<'_>) -> 
         path.display()
     ));
     Ok(())
-}
-
-/// The holders who are due for a proof.
-pub fn due(kit: &Kit, now: OffsetDateTime) -> Vec<Name> {
-    let payload = kit.payload();
-    let patience = Duration::days(payload.limits.recertify_days.into()).whole_seconds();
-    let due = payload
-        .holders
-        .iter()
-        .filter(|holder| holder.confirmed.saturating_add(patience) <= now.unix_timestamp());
-    due.map(|holder| holder.name.clone()).collect()
 }
 
 fn show(kit: &Kit, output: Output, now: OffsetDateTime, out: &mut impl Write) -> Result<(), Error> {
