@@ -318,3 +318,25 @@ fn a_share_that_was_repaired_wrongly_never_comes_into_a_kit() {
     let refused = sign_as_each_quorum(&keys, &public, b"message", &mut OsRng);
     assert_eq!(refused, Err(FrostError::InvalidSignature));
 }
+
+#[test]
+fn verifying_shares_that_do_not_fit_their_shares_never_come_into_a_kit() {
+    let (kit, shares) = made(2, 3);
+    let mut keys: BTreeMap<_, _> = keys(&shares)
+        .map(|key| (*key.identifier(), key.clone()))
+        .collect();
+    let key = |share: &KeyPackage, of: &KeyPackage| {
+        KeyPackage::new(
+            *share.identifier(),
+            *share.signing_share(),
+            *of.verifying_share(),
+            *share.verifying_key(),
+            2,
+        )
+    };
+    assert!(refresh(keys.clone(), kit.public_keys(), &mut OsRng).is_ok());
+    let (bob, carol) = (&shares[1].1, &shares[2].1);
+    keys.insert(*bob.identifier(), key(bob, carol));
+    let refused = refresh(keys, kit.public_keys(), &mut OsRng);
+    assert!(matches!(refused, Err(FrostError::IncorrectPackage)));
+}

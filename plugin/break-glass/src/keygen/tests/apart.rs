@@ -509,11 +509,20 @@ fn an_invitation_is_held_to_what_works_apart() {
     assert!(
         matches!(shared, KeygenError::SharedRecipient(one, other) if one == name("alice") && other == name("carol"))
     );
+}
+
+#[test]
+fn an_invitation_that_somebody_wrote_by_hand_is_checked() {
     let text = invitation(2, 3).armor();
-    let mut json: serde_json::Value = crate::armor::read::<Any>(&text).unwrap().0;
-    json["id"] = "../x".into();
-    let forged = Invitation::read(&block(&Any(json).armor()));
-    assert!(matches!(forged, Err(KeygenError::Invitation(_))));
+    for (field, value) in [("id", "../x".into()), ("id", "00".into()), ("version", 2.into())] {
+        let mut forged: Any = crate::armor::read(&text).unwrap();
+        forged.0[field] = value;
+        let read = Invitation::read(&block(&forged.armor()));
+        assert!(matches!(read, Err(KeygenError::Invitation(_))));
+        let unread: Invitation = crate::armor::read(&forged.armor()).unwrap();
+        let joined = Joining::begin(unread, name("alice"), &mut OsRng);
+        assert!(matches!(joined, Err(KeygenError::Invitation(_))));
+    }
 }
 
 #[derive(serde::Serialize, serde::Deserialize)]
