@@ -1,5 +1,6 @@
 //! The command line: clap types only.
 
+pub mod break_glass;
 mod revocation;
 
 use std::path::PathBuf;
@@ -65,6 +66,13 @@ pub enum Command {
     Unrevoke(Box<Unrevoke>),
     /// For operators: list revocations
     Revocations(Revocations),
+    /// When all else is down: a certificate for at most an hour that a quorum of people signs
+    #[command(name = "break-glass")]
+    BreakGlass {
+        /// What to do.
+        #[command(subcommand)]
+        command: break_glass::BreakGlass,
+    },
     /// Print a completion script for the shell
     Completion {
         /// bash, zsh, fish, elvish or powershell
@@ -85,6 +93,7 @@ impl Command {
             Self::Revoke(_) => Some("revoke"),
             Self::Unrevoke(_) => Some("unrevoke"),
             Self::Revocations(_) => Some("revocations"),
+            Self::BreakGlass { command } => Some(command.name()),
             Self::GetCredential(_) | Self::Completion { .. } | Self::Version => None,
         }
     }

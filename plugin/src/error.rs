@@ -7,6 +7,7 @@ use gatepass_api::Code;
 use crate::{
     accepted::AcceptError,
     advice,
+    break_glass::{error::BreakGlassError, server::ServerError, window::WindowError},
     escape::Escaped,
     exec_credential::ExecInfoError,
     issuer_client::IssuerError,
@@ -117,6 +118,15 @@ pub enum Error {
     /// Revocations.
     #[error(transparent)]
     Revocation(#[from] RevocationError),
+    /// A ceremony.
+    #[error(transparent)]
+    BreakGlass(#[from] BreakGlassError),
+    /// An open break-glass window.
+    #[error(transparent)]
+    Window(#[from] WindowError),
+    /// What an API server says to everybody.
+    #[error(transparent)]
+    Server(#[from] ServerError),
     /// A logout of an issuer that nobody has accepted here: a typing error must not look like a logout.
     #[error("{0} is no issuer that was accepted on this machine; nothing was logged out")]
     NotLoggedOut(IssuerUrl),
@@ -185,6 +195,9 @@ impl Error {
             }
             Self::Logout(error) => Some(error.hint()),
             Self::Revocation(error) => error.hint(),
+            Self::BreakGlass(error) => error.hint(),
+            Self::Window(error) => error.hint(),
+            Self::Server(error) => Some(error.hint().into()),
             Self::NotLoggedOut(_) => {
                 Some("see what there is: kubectl-gatepass status, or end all of it: kubectl-gatepass logout --all".into())
             }
@@ -209,6 +222,7 @@ impl Error {
             | Self::NotLoggedOut(_)
             | Self::NotForKubectl(_) => 2,
             Self::Revocation(error) if error.is_typed() => 2,
+            Self::BreakGlass(error) if error.is_typed() => 2,
             _ => 1,
         }
     }

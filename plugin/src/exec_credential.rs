@@ -4,6 +4,7 @@
 
 use std::io::{self, Write};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -25,6 +26,8 @@ pub struct ExecInfo {
     pub interactive: bool,
     /// A digest of the API server's CA, where `provideClusterInfo` hands it over.
     pub cluster_ca: Option<String>,
+    /// The same CA, base64 of PEM.
+    cluster_ca_data: Option<String>,
     /// The cluster's extension `client.authentication.k8s.io/exec`, where `provideClusterInfo` hands it over.
     pub extension: Option<Value>,
 }
@@ -72,6 +75,7 @@ impl ExecInfo {
                 api_version: VERSIONS[0],
                 interactive: is_terminal,
                 cluster_ca: None,
+                cluster_ca_data: None,
                 extension: None,
             });
         };
@@ -86,9 +90,16 @@ impl ExecInfo {
         Ok(Self {
             api_version,
             interactive: input.spec.interactive,
-            cluster_ca: ca.map(|ca| sha256_base64url(ca.as_bytes())),
+            cluster_ca: ca.as_ref().map(|ca| sha256_base64url(ca.as_bytes())),
+            cluster_ca_data: ca,
             extension,
         })
+    }
+
+    /// The API server's CA, PEM, which tells one API server from another and is trusted for nothing.
+    pub fn server_ca(&self) -> Option<String> {
+        let pem = STANDARD.decode(self.cluster_ca_data.as_ref()?).ok()?;
+        String::from_utf8(pem).ok()
     }
 
     /// Writes the credential. `expires` is by the local clock and lies ahead of it: client-go runs the plugin again

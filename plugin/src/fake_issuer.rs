@@ -26,7 +26,10 @@ pub(crate) struct Asked {
 /// For [`fake`]: no answer at all.
 pub(crate) const SILENCE: (u16, Value) = (0, Value::Null);
 
-/// An issuer that gives these answers in turn, and then hangs up.
+/// In an answer: the URL of whoever gives it.
+pub(crate) const ITSELF: &str = "https://itself.invalid";
+
+/// An issuer, or an identity provider, that gives these answers in turn, and then hangs up.
 pub(crate) struct Fake {
     pub(crate) url: String,
     pub(crate) ca: String,
@@ -64,11 +67,11 @@ fn read_request(stream: &mut impl std::io::Read) -> Asked {
                 .find(|(found, _)| found.eq_ignore_ascii_case(name))
                 .map(|(_, value)| value.to_owned())
         };
-        let length: usize = header("content-length").unwrap().parse().unwrap();
+        let length = header("content-length").map_or(0, |length| length.parse().unwrap());
         if bytes.len() - end - 4 == length {
             return Asked {
                 path: head.split(' ').nth(1).unwrap().into(),
-                proof: claims(&header("dpop").unwrap()),
+                proof: header("dpop").map_or(Value::Null, |proof| claims(&proof)),
                 body: bytes.split_off(end + 4),
             };
         }
@@ -96,6 +99,7 @@ pub(crate) fn fake(answers: Vec<(u16, Value)>) -> Fake {
     let url = format!("https://{}", listener.local_addr().unwrap());
     let (tell, asked) = mpsc::channel();
     let config = Arc::new(config);
+    let itself = url.clone();
     thread::spawn(move || {
         for (status, body) in answers {
             let (mut tcp, _) = listener.accept().unwrap();
@@ -110,7 +114,7 @@ pub(crate) fn fake(answers: Vec<(u16, Value)>) -> Fake {
             let body = if status == 204 {
                 String::new()
             } else {
-                body.to_string()
+                body.to_string().replace(ITSELF, &itself)
             };
             let answer = format!(
                 "HTTP/1.1 {status} X\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",

@@ -9,12 +9,14 @@
 //! machine); and where there is no session, a person logs in with a browser ([`oidc::loopback`], [`oidc::page`]).
 //! [`lock`] keeps fifty programs from doing so twice.
 //!
-//! Operators end other people's access with [`revocation`].
+//! Operators end other people's access with [`revocation`]. Where all else is down, [`break_glass`] opens a window. What a quorum signs when identity provider and issuer are gone is
+//! kept and served by [`break_glass`].
 //!
 //! What failed and what to do next is in [`error`] and, for the issuer's codes, [`advice`].
 
 pub mod accepted;
 pub mod advice;
+pub mod break_glass;
 pub mod caller;
 pub mod certificate;
 pub mod cli;
@@ -29,6 +31,7 @@ pub mod get_credential;
 pub mod http;
 pub mod issuer_client;
 pub mod keys;
+mod kubectl;
 pub mod lock;
 pub mod logging;
 pub mod logout;
@@ -42,11 +45,12 @@ pub mod settings;
 pub mod status;
 pub mod store;
 
-use std::{io::Write, path::PathBuf};
+use std::{io::Write, path::PathBuf, sync::Arc};
 
 use clap::CommandFactory as _;
 
 use crate::{
+    break_glass::{open::Desk, person},
     cli::{Cli, Command, Login, Target},
     clock::Clock,
     error::Error,
@@ -123,6 +127,17 @@ pub fn run(cli: Cli, env: &Environment, clock: &dyn Clock, out: &mut impl Write)
         Command::Revoke(command) => wait_for(revocation::revoke(&command, clock, &ui, out)),
         Command::Unrevoke(command) => wait_for(revocation::unrevoke(&command, &ui, out)),
         Command::Revocations(command) => wait_for(revocation::revocations(&command, clock, &ui, out)),
+        Command::BreakGlass { command } => {
+            let paths = paths()?;
+            let desk = Desk {
+                settings: settings(&Target::default(), &paths)?,
+                paths: &paths,
+                clock,
+                terminal: Arc::new(person::Terminal::standard()),
+                user: env.var("USER").or(env.var("USERNAME")).map(str::to_owned),
+            };
+            break_glass::run(command, desk, out)
+        }
         Command::Completion { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "kubectl-gatepass", out);
             Ok(())

@@ -69,6 +69,16 @@ impl Paths {
         &self.state
     }
 
+    /// Where break-glass kits lie: they are public.
+    pub fn kit_dir(&self) -> PathBuf {
+        self.config.join("break-glass")
+    }
+
+    /// Where break-glass windows and the log of ceremonies live.
+    pub fn break_glass_dir(&self) -> PathBuf {
+        self.state.join("break-glass")
+    }
+
     /// Where lock files live.
     pub fn lock_dir(&self) -> PathBuf {
         self.state.join("locks")

@@ -1,4 +1,5 @@
-//! Where secrets rest: the minutes-long credential of each cluster, and the session of each identity provider.
+//! Where secrets rest: the minutes-long credential of each cluster, the session of each identity provider, and the key of an
+//! open break-glass window.
 //!
 //! Every place is a store behind keyring-core's interface: the kernel's keyring and the Secret Service (`kernel`,
 //! `secret_service`) and plain files (`file`) are ours, because the ready-made ones unlock while reading, have no
@@ -208,7 +209,8 @@ impl Store {
 
     fn places(&self, entry: &Entry<'_>) -> &[Place] {
         match entry {
-            Entry::Credential { .. } => &self.credentials,
+            // Both end within the hour.
+            Entry::Credential { .. } | Entry::BreakGlass { .. } => &self.credentials,
             Entry::Session { .. } => std::slice::from_ref(&self.sessions),
         }
     }

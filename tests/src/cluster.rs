@@ -1,5 +1,7 @@
 //! A real control plane: etcd and kube-apiserver, without nodes.
 
+mod bundle;
+
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -89,6 +91,8 @@ impl Cluster {
             format!("--etcd-servers={etcd_url}"),
             format!("--secure-port={port}"),
             "--bind-address=127.0.0.1".into(),
+            // An address for documentation: it would look for one of this machine's, and find none where there is no route.
+            "--advertise-address=192.0.2.1".into(),
             format!("--cert-dir={}", at("certs")),
             format!("--tls-cert-file={}", at("apiserver.crt")),
             format!("--tls-private-key-file={}", at("apiserver.key")),
@@ -245,80 +249,19 @@ impl Cluster {
 
     /// Trusts an issuer's authority for client certificates, and waits until the API server has seen the longer bundle.
     pub fn trust(&self, issuer: &Prepared) {
-        self.trust_made_in(&issuer.dir);
+        self.trust_authority(&issuer.client_ca());
     }
 
-    /// The same for what `gatepass-issuer init` has made in `dir`.
-    pub fn trust_made_in(&self, dir: &Path) {
-        let client_ca = std::fs::read_to_string(dir.join("ca.crt")).expect("init wrote ca.crt");
-        {
-            let mut bundle = self
-                .client_cas
-                .lock()
-                .expect("no thread panics while it holds this");
-            bundle.push_str(&client_ca);
-            write_atomically(&self.dir.join("client-ca.crt"), &bundle);
-        }
-        let at = |name: &str| dir.join(name).display().to_string();
-        // The issuer's own key vouches for a stranger who may do nothing; only whether the API server knows it is asked.
-        let made = Command::new("openssl")
-            .args([
-                "req",
-                "-x509",
-                "-new",
-                "-newkey",
-                "ec",
-                "-pkeyopt",
-                "ec_paramgen_curve:P-256",
-                "-nodes",
-            ])
-            .args([
-                "-days",
-                "1",
-                "-subj",
-                "/CN=probe",
-                "-addext",
-                "extendedKeyUsage=clientAuth",
-            ])
-            .args([
-                "-CA",
-                &at("ca.crt"),
-                "-CAkey",
-                &at("ca.key"),
-                "-keyout",
-                &at("probe.key"),
-                "-out",
-                &at("probe.crt"),
-            ])
-            .output()
-            .expect("openssl runs");
-        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-        until(
-            "the API server trusts the issuer",
-            Duration::from_secs(90),
-            || {
-                let out = Command::new(control_plane("kubectl"))
-                    .env("HOME", &self.dir)
-                    .args([
-                        "--kubeconfig=/dev/null",
-                        "--server",
-                        &self.url,
-                        "--certificate-authority",
-                        &self.ca_file(),
-                    ])
-                    .args([
-                        "--client-certificate",
-                        &at("probe.crt"),
-                        "--client-key",
-                        &at("probe.key"),
-                        "get",
-                        "--raw=/version",
-                    ])
-                    .output()
-                    .expect("kubectl runs");
-                out.status.success().then_some(())
-            },
-        );
+    /// Lets a break-glass certificate do everything, as `deploy/break-glass` does, and waits until that is in force.
+    pub fn bind_break_glass(&self) {
+        let directory = root().join("deploy/break-glass").display().to_string();
+        self.administer(&["apply", "-k", &directory]);
+        until("the binding is in force", Duration::from_secs(20), || {
+            let question = ["auth", "can-i", "*", "*", "--all-namespaces"];
+            let who = ["--as=break-glass:anybody", "--as-group=gatepass:break-glass"];
+            let out = self.admin(&[&question[..], &who].concat());
+            out.status.success().then_some(())
+        });
     }
 
     /// Its entry in a person's kubeconfig: the API server, and the issuer that gives certificates for it.
@@ -331,8 +274,9 @@ impl Cluster {
         }})
     }
 
-    fn ca_file(&self) -> String {
-        self.dir.join("ca.crt").display().to_string()
+    /// The file with the authority of its serving certificate.
+    pub fn ca_file(&self) -> PathBuf {
+        self.dir.join("ca.crt")
     }
 
     /// The kubeconfig of the administrator.

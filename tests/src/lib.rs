@@ -8,6 +8,8 @@
 //! - [`machine::Machine`]: a person's home, keyring, browser and kubeconfig, with our `kubectl-gatepass`
 //! - [`exchange::Login`]: the protocol by hand, for acting out thefts
 //! - [`clock::Clock`]: another time for all of them but the API server
+//! - [`person::Person`]: a holder of a break-glass kit; [`talk`], how holders pass texts; [`terminal::Terminal`], where they type
+//! - [`alone::alone`]: a place without a network
 //! - [`pod::Pod`]: an image and a pod as a node runs them
 //! - [`stage::Stage`]: the parts of `make demo` and `make playground`, told step by step
 //! - [`world::World`]: all of these together
@@ -16,6 +18,7 @@
 //! ([`process::until`]). What is not installed is named, and the test skipped; in CI nothing is ([`parts::present`]).
 #![expect(clippy::missing_panics_doc, reason = "a harness ends a test by panicking")]
 
+pub mod alone;
 pub mod clock;
 pub mod cluster;
 pub mod exchange;
@@ -30,8 +33,12 @@ pub mod line;
 pub mod machine;
 pub mod operator;
 pub mod parts;
+pub mod person;
 pub mod pki;
 pub mod pod;
 pub mod process;
+mod shown;
 pub mod stage;
+pub mod talk;
+pub mod terminal;
 pub mod world;

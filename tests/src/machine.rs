@@ -19,7 +19,7 @@ use crate::issuer::Issuer;
 use crate::parts::{binary, control_plane, program};
 use crate::process::write_atomically;
 
-use desktop::{BROWSER_CAS, BROWSER_USER, Desktop, write_browser};
+use desktop::{BROWSER_CAS, BROWSER_USER, Desktop, write_blind_browser, write_browser};
 pub use desktop::{Browser, Keyring};
 pub use terminal::Started;
 
@@ -75,22 +75,34 @@ impl Machine {
         keyring: Keyring,
     ) -> Self {
         fs::create_dir_all(dir).expect("the scratch directory is writable");
-        Self::around(dir, user, idp, browser, clock, Some(Desktop::start(dir, keyring)))
+        let desktop = Desktop::start(dir, keyring);
+        Self::around(dir, Some((user, idp, browser)), clock, Some(desktop))
     }
 
     /// A machine without a desktop, whose person keeps secrets in files: light enough to have fifty of them. (The kernel
     /// gives a user who is not root room for a few credentials only.)
     pub fn without_desktop(dir: &Path, user: &str, idp: &Provider, clock: Option<&Clock>) -> Self {
-        let machine = Self::around(dir, user, idp, Browser::Fast, clock, None);
+        let machine = Self::around(dir, Some((user, idp, Browser::Fast)), clock, None);
         machine.configure(|config| config["store"] = "file".into());
+        machine
+    }
+
+    /// A machine whose person has no identity provider, and a browser that opens nothing; without a desktop's keyring secrets
+    /// are kept in files.
+    pub fn without_idp(dir: &Path, clock: Option<&Clock>, keyring: Option<Keyring>) -> Self {
+        fs::create_dir_all(dir).expect("the scratch directory is writable");
+        let desktop = keyring.map(|keyring| Desktop::start(dir, keyring));
+        let in_files = desktop.is_none();
+        let machine = Self::around(dir, None, clock, desktop);
+        if in_files {
+            machine.configure(|config| config["store"] = "file".into());
+        }
         machine
     }
 
     fn around(
         dir: &Path,
-        user: &str,
-        idp: &Provider,
-        browser: Browser,
+        login: Option<(&str, &Provider, Browser)>,
         clock: Option<&Clock>,
         desktop: Option<Desktop>,
     ) -> Self {
@@ -105,7 +117,16 @@ impl Machine {
             std::os::unix::fs::symlink(target, dir.join("bin").join(name))
                 .expect("the scratch directory is new");
         }
-        write_browser(dir, user, idp, browser);
+        let providers = match login {
+            Some((user, idp, browser)) => {
+                write_browser(dir, user, idp, browser);
+                vec![json!({"issuer": idp.issuer, "certificateAuthority": idp.ca_file})]
+            }
+            None => {
+                write_blind_browser(dir);
+                Vec::new()
+            }
+        };
         let mut environment = desktop
             .as_ref()
             .map(|desktop| desktop.environment.clone())
@@ -134,7 +155,7 @@ impl Machine {
                 // Tests may run as root, for whom the kernel keyring is used only where this says so.
                 "kernelKeyring": true,
                 "browserCommand": [at("bin/browser")],
-                "identityProviders": [{"issuer": idp.issuer, "certificateAuthority": idp.ca_file}],
+                "identityProviders": providers,
                 "log": "trace",
             });
         });

@@ -4,6 +4,8 @@ use std::ffi::OsString;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use crate::alone;
+
 /// Something that `tests/setup` installs or builds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
@@ -21,6 +23,12 @@ pub enum Part {
     Keyring,
     /// Debian's Chromium.
     Chromium,
+    /// Terminals: Debian's setsid.
+    Terminal,
+    /// The right to cut programs off from every network, and Python to bring loopback up again.
+    NetworkNamespace,
+    /// ssh-keygen.
+    OpenSsh,
     /// The library that shows programs another time.
     Faketime,
 }
@@ -118,6 +126,7 @@ pub fn faketime() -> Option<PathBuf> {
 }
 
 impl Part {
+    /// What is not installed.
     fn fault(self) -> Option<String> {
         let programs = |names: &[&str]| {
             names
@@ -135,9 +144,7 @@ impl Part {
                 let path = control_plane("kube-controller-manager");
                 (!path.is_file()).then(|| format!("{} is missing", path.display()))
             }
-            Self::Confinement => programs(&["unshare", "setpriv", "chroot", "mount", "ldd"]).or_else(|| {
-                (!is_root()).then(|| "only root may confine a program as a node does".to_owned())
-            }),
+            Self::Confinement => programs(&["unshare", "setpriv", "chroot", "mount", "ldd"]),
             Self::IdentityProvider => programs(&["node", "python3"]).or_else(|| {
                 let dir = node_modules().join("node_modules/oidc-provider");
                 (!dir.is_dir()).then(|| format!("{} is missing", dir.display()))
@@ -156,22 +163,41 @@ impl Part {
                 "script",
             ]),
             Self::Chromium => programs(&["chromium"]),
+            Self::Terminal => programs(&["setsid"]),
+            Self::NetworkNamespace => programs(&["unshare", "python3"]),
+            Self::OpenSsh => programs(&["ssh-keygen"]),
             Self::Faketime => faketime()
                 .is_none()
                 .then(|| "libfaketime is not installed".to_owned()),
         }
     }
+
+    /// What is installed, and nobody may use here.
+    fn refused(self) -> Option<String> {
+        match self {
+            Self::Confinement => {
+                (!is_root()).then(|| "only root may confine a program as a node does".to_owned())
+            }
+            Self::NetworkNamespace => alone::refused(),
+            _ => None,
+        }
+    }
 }
 
 /// Whether this process is root's: who owns its directory in /proc.
-fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     use std::os::unix::fs::MetadataExt as _;
     std::fs::metadata("/proc/self").is_ok_and(|me| me.uid() == 0)
 }
 
-/// What is not here of `parts`, in words.
+/// What is not here of `parts`, in words, and what to do about it.
 pub fn missing(parts: &[Part]) -> Option<String> {
-    parts.iter().find_map(|part| part.fault())
+    parts.iter().find_map(|part| {
+        let fault = part.fault();
+        fault
+            .map(|fault| format!("{fault}; `tests/setup` installs it"))
+            .or_else(|| part.refused())
+    })
 }
 
 /// Whether every one of `parts` is here. What is missing is said on the terminal, past the test runner's capture, so that
@@ -180,14 +206,8 @@ pub fn present(parts: &[Part]) -> bool {
     let Some(reason) = missing(parts) else { return true };
     let thread = std::thread::current();
     let test = thread.name().unwrap_or("a test");
-    assert!(
-        variable("CI").is_none(),
-        "in CI nothing is skipped: {reason}; `tests/setup` installs it"
-    );
+    assert!(variable("CI").is_none(), "in CI nothing is skipped: {reason}");
     // A closed terminal is no reason to fail.
-    let _ = writeln!(
-        std::io::stderr(),
-        "SKIPPED {test}: {reason}; `tests/setup` installs it"
-    );
+    let _ = writeln!(std::io::stderr(), "SKIPPED {test}: {reason}");
     false
 }

@@ -17,7 +17,7 @@ use e2e::process::until;
 use gatepass_api::path;
 use serde_json::{Value, json};
 
-use installed::{NAMESPACE, SITE, base, container, installed, named, of_kind, said};
+use installed::{NAMESPACE, SITE, base, container, installed, kustomized, named, of_kind, said};
 
 const MANAGED: &[Part] = &[Part::ControlPlane, Part::Controllers, Part::IdentityProvider];
 
@@ -195,6 +195,37 @@ fn who_may_revoke_may_do_nothing_else() {
 }
 
 #[test]
+fn what_a_quorum_signs_may_do_everything_and_is_bound_apart_from_the_base() {
+    if !present(&[Part::ControlPlane]) {
+        return;
+    }
+    let bound = kustomized("break-glass");
+    let [binding] = &bound[..] else {
+        panic!("one object: {bound:?}");
+    };
+    let group = json!([{
+        "apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "gatepass:break-glass",
+    }]);
+    assert_eq!(
+        (
+            &binding["kind"],
+            &binding["roleRef"]["name"],
+            &binding["subjects"]
+        ),
+        (&json!("ClusterRoleBinding"), &json!("cluster-admin"), &group)
+    );
+    let cluster = SITE.cluster();
+    let directory = root().join("deploy/break-glass").display().to_string();
+    let apply = || said(&cluster.admin(&["apply", "-k", &directory]));
+    // The README, which another test follows here, may have been first.
+    apply();
+    assert_eq!(
+        apply(),
+        "clusterrolebinding.rbac.authorization.k8s.io/gatepass-break-glass unchanged\n"
+    );
+}
+
+#[test]
 fn the_readme_leads_to_two_admitted_pods_in_a_namespace_that_refuses_lesser_ones() {
     if !present(MANAGED) {
         return;
@@ -292,7 +323,8 @@ fn in_its_image_as_its_pod_says_the_issuer_answers_its_probes_and_a_person_gets_
         return;
     }
     let installed = installed();
-    installed.cluster.trust_made_in(&installed.dir.join("gatepass"));
+    let ca = fs::read_to_string(installed.dir.join("gatepass/ca.crt")).expect("the README made it");
+    installed.cluster.trust_authority(&ca);
     let (mut pod, dir) = installed.start();
     for probe in ["readinessProbe", "livenessProbe"] {
         assert!(installed.probe(&container()[probe]), "{probe}");
@@ -332,6 +364,17 @@ fn in_its_image_as_its_pod_says_the_issuer_answers_its_probes_and_a_person_gets_
         let answer = http.send("GET", &cluster, &[], Vec::new()).ok()?;
         (answer.json()["certificate"]["maxTtlSeconds"] == 300).then_some(())
     });
+
+    let may = [
+        "auth",
+        "can-i",
+        "*",
+        "*",
+        "--as=break-glass:alice",
+        "--as-group=gatepass:break-glass",
+    ];
+    let out = installed.cluster.admin(&may);
+    assert_eq!(said(&out), "yes\n", "the README binds the group");
 
     // An API server that has what the README made for it asks, at the place that stands for the Service's address.
     let file = installed.dir.join("control-plane/authorize.kubeconfig");

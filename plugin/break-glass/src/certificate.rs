@@ -82,13 +82,12 @@ pub(crate) fn pem(certificate: &CertificateDer<'_>) -> String {
 
 fn authority_params(payload: &Payload) -> Result<CertificateParams, CertificateError> {
     let mut params = CertificateParams::default();
-    let key = sha256(&[&payload.authority.key]);
-    let id = data_encoding::HEXLOWER.encode(&key[..4]);
+    let id = authority_id(&payload.authority.key);
     // The API server tells the authorities of its bundle apart by name; two kits of one cluster must not have the same.
     let name = format!("Gatepass break-glass {} {id}", payload.cluster);
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, name);
-    params.serial_number = Some(serial(&key));
+    params.serial_number = Some(serial(&sha256(&[&payload.authority.key])));
     params.not_before = date(payload.authority.not_before)?;
     params.not_after = date(payload.authority.not_after)?;
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
@@ -96,6 +95,11 @@ fn authority_params(payload: &Payload) -> Result<CertificateParams, CertificateE
     // Clients and nothing else: Go holds the usages of a leaf against its authority's.
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
     Ok(params)
+}
+
+/// Eight hexadecimal digits of the SHA-256 of an authority's public key.
+pub(crate) fn authority_id(key: &[u8; 32]) -> String {
+    data_encoding::HEXLOWER.encode(&sha256(&[key])[..4])
 }
 
 fn sign_leaf(

@@ -157,6 +157,18 @@ impl Kit {
         certificate::pem(&self.certificate)
     }
 
+    /// The name of the authority (DER): what an API server names of those whose clients it takes.
+    pub fn authority_subject(&self) -> Vec<u8> {
+        let parsed = x509_parser::parse_x509_certificate(&self.certificate);
+        let (_, certificate) = parsed.expect("a certificate that was just built");
+        certificate.subject().as_raw().to_vec()
+    }
+
+    /// Eight hexadecimal digits that tell this authority from every other; they end its certificate's name.
+    pub fn authority_id(&self) -> String {
+        certificate::authority_id(&self.payload.authority.key)
+    }
+
     /// The holder of a name.
     pub fn holder(&self, name: &Name) -> Option<&Holder> {
         self.payload.holders.iter().find(|holder| holder.name == *name)

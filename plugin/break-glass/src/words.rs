@@ -7,25 +7,25 @@ use bip39::Language;
 
 /// The first 66 bits of a SHA-256 as six words of the BIP-39 English list, whose words differ in their first four letters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Words([&'static str; 6]);
+pub struct Words([u16; 6]);
 
 impl Words {
     /// The words of a hash.
     pub(crate) fn of(hash: &[u8; 32]) -> Self {
-        let list = Language::English.word_list();
         Self(std::array::from_fn(|word| {
-            let bits = (0..11).fold(0, |bits, bit| {
+            (0..11).fold(0, |bits, bit| {
                 let at = word * 11 + bit;
-                bits << 1 | usize::from(hash[at / 8] >> (7 - at % 8) & 1)
-            });
-            list[bits]
+                bits << 1 | u16::from(hash[at / 8] >> (7 - at % 8) & 1)
+            })
         }))
     }
 }
 
 impl fmt::Display for Words {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.join(" "))
+        let list = Language::English.word_list();
+        let words = self.0.map(|word| list[usize::from(word)]);
+        f.write_str(&words.join(" "))
     }
 }
 

@@ -1,14 +1,9 @@
-//! Runs kubectl, so that the operator's own kubeconfig, credential and rights are what counts.
+//! Asks through kubectl, so that the operator's own kubeconfig, credential and rights are what counts.
 
-use std::{
-    ffi::{OsStr, OsString},
-    process::Stdio,
-    time::Duration,
-};
+use std::{ffi::OsStr, time::Duration};
 
 use gatepass_api::revocation::{API_VERSION, PLURAL, Revocation};
 use serde_json::Value;
-use tokio::{io::AsyncWriteExt as _, process::Command};
 use url::form_urlencoded::byte_serialize;
 
 use super::{
@@ -16,10 +11,12 @@ use super::{
     list::Item,
     words::quoted,
 };
-use crate::{cli::Connection, prompt::Ui};
+use crate::{
+    cli::Connection,
+    kubectl::{self, KubectlError, REQUEST_TIMEOUT},
+    prompt::Ui,
+};
 
-/// Longest wait for one request of kubectl's.
-const REQUEST_TIMEOUT: &str = "--request-timeout=15s";
 /// Longest wait for kubectl: a request, and before it a credential plugin that may have to renew.
 pub(super) const DEADLINE: Duration = Duration::from_secs(60);
 /// Revocations in one answer.
@@ -38,30 +35,7 @@ pub(super) struct Kubectl<'a> {
 }
 
 impl Connection {
-    /// As flags. Each is one argument with its value behind `=`, so that no value can be another flag.
-    fn flags(&self) -> Vec<OsString> {
-        let flag = |name: &str, value: &OsStr| {
-            let mut flag = OsString::from(name);
-            flag.push(value);
-            flag
-        };
-        let texts = [
-            ("--context=", &self.context),
-            ("--cluster=", &self.cluster),
-            ("--as=", &self.impersonate),
-        ];
-        let texts = texts
-            .into_iter()
-            .filter_map(|(name, value)| Some(flag(name, value.as_ref()?.as_ref())));
-        let kubeconfig = self.kubeconfig.as_ref();
-        let groups = self.impersonate_groups.iter();
-        texts
-            .chain(kubeconfig.map(|path| flag("--kubeconfig=", path.as_ref())))
-            .chain(groups.map(|group| flag("--as-group=", group.as_ref())))
-            .collect()
-    }
-
-    /// The same for commands that people are told to type, a blank before each.
+    /// Its flags for commands that people are told to type, a blank before each.
     pub(super) fn to_copy(&self) -> String {
         let flags = self.flags();
         flags
@@ -145,40 +119,22 @@ impl Kubectl<'_> {
         args: &[&str],
         input: Option<Vec<u8>>,
     ) -> Result<Vec<u8>, RevocationError> {
-        let stdin = match &input {
-            Some(_) => Stdio::piped(),
-            None => Stdio::null(),
+        let kubectl = kubectl::Kubectl {
+            program: self.program,
+            connection: self.connection,
+            deadline: self.deadline,
         };
-        let mut child = Command::new(self.program)
-            .args(args)
-            .arg(REQUEST_TIMEOUT)
-            .args(self.connection.flags())
-            .stdin(stdin)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            // When the deadline is over; Ctrl-C ends both, because kubectl belongs to the terminal's foreground, too.
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(RevocationError::NoKubectl)?;
-        if let (Some(mut stdin), Some(input)) = (child.stdin.take(), input) {
-            // A document is smaller than any pipe. kubectl that ended before reading it says why.
-            let _ = stdin.write_all(&input).await;
-        }
-        let output = tokio::time::timeout(self.deadline, child.wait_with_output())
-            .await
-            .map_err(|_| RevocationError::Silent {
-                doing,
-                seconds: self.deadline.as_secs(),
-            })?
-            .map_err(RevocationError::NoKubectl)?;
-        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        if !output.status.success() {
-            return Err(RevocationError::kubectl(doing, &said));
-        }
+        let args: Vec<_> = args.iter().copied().chain([REQUEST_TIMEOUT]).collect();
+        let answer = kubectl.run(&args, input).await.map_err(|error| match error {
+            KubectlError::NotRun(error) => RevocationError::NoKubectl(error),
+            KubectlError::Silent { seconds } => RevocationError::Silent { doing, seconds },
+            KubectlError::Failed(said) => RevocationError::kubectl(doing, &said),
+        })?;
+        let said = answer.said;
         if !said.is_empty() {
             self.ui.say(&said);
         }
-        Ok(output.stdout)
+        Ok(answer.output)
     }
 }
 
@@ -205,27 +161,5 @@ mod tests {
         let error = wait_for(async { Ok(kubectl.list().await?) }).unwrap_err();
         assert!(error.to_string().contains("gave no answer"), "{error}");
         assert!(begin.elapsed() < Duration::from_secs(30));
-    }
-
-    #[test]
-    fn no_value_can_become_a_flag_of_its_own() {
-        let connection = Connection {
-            context: Some("--as=admin".into()),
-            cluster: Some("-v9".into()),
-            kubeconfig: Some("--x y".into()),
-            impersonate: Some("-".into()),
-            impersonate_groups: vec!["a b".into(), "--g".into()],
-        };
-        assert_eq!(
-            connection.flags(),
-            [
-                "--context=--as=admin",
-                "--cluster=-v9",
-                "--as=-",
-                "--kubeconfig=--x y",
-                "--as-group=a b",
-                "--as-group=--g"
-            ]
-        );
     }
 }

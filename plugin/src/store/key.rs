@@ -21,6 +21,11 @@ pub enum Entry<'a> {
         /// Whose it is, where one person has several accounts.
         profile: &'a str,
     },
+    /// The key of a certificate that a quorum signed.
+    BreakGlass {
+        /// The certificate's credential ID: a key never stands in for another's.
+        credential: &'a str,
+    },
 }
 
 /// The name of a session that a store holds.
@@ -51,6 +56,7 @@ impl Entry<'_> {
         match self {
             Self::Credential { issuer, .. } => format!("Gatepass credential for {issuer}"),
             Self::Session { idp, .. } => format!("Gatepass session at {idp}"),
+            Self::BreakGlass { credential } => format!("Gatepass break-glass key of {credential}"),
         }
     }
 
@@ -64,6 +70,7 @@ impl Entry<'_> {
                 client_id,
                 profile,
             } => (SESSION, &[idp, client_id, profile]),
+            Self::BreakGlass { credential } => (BREAK_GLASS, &[credential]),
         };
         let mut key = kind.to_owned();
         for part in parts
@@ -96,6 +103,7 @@ pub(crate) fn session(key: &str, state_dir: &Path) -> Option<SessionName> {
 
 const CREDENTIAL: &str = "credential";
 const SESSION: &str = "session";
+const BREAK_GLASS: &str = "break-glass";
 
 fn escape(bytes: &[u8], into: &mut String) {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
@@ -172,6 +180,8 @@ mod tests {
             credential("a:b", ""),
             credential("a%3Ab", ""),
             credential("a", "b:c"),
+            key(Entry::BreakGlass { credential: "a" }),
+            key(Entry::BreakGlass { credential: "a:b" }),
         ];
         for (at, one) in keys.iter().enumerate() {
             assert!(one.is_ascii() && !one.contains(' '), "{one}");

@@ -17,7 +17,7 @@ static SITE: Site = Site::new("demo");
 fn main() -> ExitCode {
     let missing = parts::missing(&[Part::ControlPlane, Part::IdentityProvider, Part::Keyring]);
     let outcome = match missing {
-        Some(reason) => Err(format!("{reason}; tests/setup installs it").into()),
+        Some(reason) => Err(reason.into()),
         None => demo(),
     };
     match outcome {

@@ -18,7 +18,7 @@ const ROUNDS: usize = 400;
 
 fn main() -> ExitCode {
     let outcome = match parts::missing(&[Part::ControlPlane, Part::IdentityProvider, Part::Keyring]) {
-        Some(reason) => Err(format!("{reason}; tests/setup installs it").into()),
+        Some(reason) => Err(reason.into()),
         None => measure(),
     };
     match outcome {

@@ -19,7 +19,7 @@ static SITE: Site = Site::new("playground");
 fn main() -> ExitCode {
     let missing = parts::missing(&[Part::ControlPlane, Part::IdentityProvider]);
     let outcome = match missing {
-        Some(reason) => Err(format!("{reason}; tests/setup installs it").into()),
+        Some(reason) => Err(reason.into()),
         None => playground(),
     };
     match outcome {

@@ -137,18 +137,30 @@ pub(super) fn write_browser(dir: &Path, user: &str, idp: &Provider, browser: Bro
     );
     write_atomically(&dir.join(BROWSER_USER), user);
     write_atomically(&dir.join(BROWSER_CAS), &idp.ca);
+    write_script(dir, "person", &person);
     let then = match browser {
         Browser::Idle => String::new(),
         _ => format!("exec {} \"$@\"\n", quote_path(&dir.join("bin/person"))),
     };
+    write_noting_browser(dir, &then);
+}
+
+/// Writes `bin/browser` for somebody who has nowhere to log in: it notes each URL and opens none.
+pub(super) fn write_blind_browser(dir: &Path) {
+    write_noting_browser(dir, "");
+}
+
+fn write_noting_browser(dir: &Path, then: &str) {
     let log = dir.join("browser.log");
     let browser = format!("#!/bin/sh\nprintf '%s\\n' \"$*\" >> {}\n{then}", quote_path(&log));
-    for (name, script) in [("person", person), ("browser", browser)] {
-        let path = dir.join("bin").join(name);
-        fs::write(&path, script).expect("the scratch directory is writable");
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("our own file");
-    }
+    write_script(dir, "browser", &browser);
     drop(append(&log));
+}
+
+fn write_script(dir: &Path, name: &str, script: &str) {
+    let path = dir.join("bin").join(name);
+    fs::write(&path, script).expect("the scratch directory is writable");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("our own file");
 }
 
 /// One word for a POSIX shell.

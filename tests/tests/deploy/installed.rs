@@ -37,9 +37,14 @@ pub(super) struct Installed {
 
 /// What kustomize makes of the base.
 pub(super) fn base() -> Vec<Value> {
+    kustomized("base")
+}
+
+/// What it makes of a directory of `deploy/`.
+pub(super) fn kustomized(directory: &str) -> Vec<Value> {
     let out = Command::new(control_plane("kubectl"))
         .arg("kustomize")
-        .arg(root().join("deploy/base"))
+        .arg(root().join("deploy").join(directory))
         .output()
         .expect("kubectl runs");
     assert!(out.status.success(), "{}", said(&out));

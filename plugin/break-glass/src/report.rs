@@ -1,0 +1,526 @@
+//! What logs tell, and whether it can be believed: each alone, against what other machines heard of it, and against the
+//! quorum's public keys.
+
+mod approval;
+mod text;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
+
+use serde::Serialize;
+
+use crate::{
+    log::{Event, Head, Log, Recorded},
+    name::Escaped,
+};
+
+pub use approval::{Approval, Outcome, Proof, ProofError, Round, rounds};
+
+/// A log to look at.
+#[derive(Clone, Copy, Debug)]
+pub struct Source<'a> {
+    /// What people are told: the name of its file, or whose it is.
+    pub name: &'a str,
+    /// The file.
+    pub bytes: &'a [u8],
+}
+
+/// A log's head as a ceremony's text carried it. Texts are not signed: whoever sent one could put any head into it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct HeardHead {
+    /// Where it stands: the name of a log or of a text's file.
+    pub by: String,
+    /// Who says to have sent it.
+    pub from: String,
+    /// The head.
+    pub head: Head,
+}
+
+/// What logs tell.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    findings: Vec<Finding>,
+    notes: Vec<Note>,
+    approvals: Vec<Approval>,
+    logs: Vec<Examined>,
+}
+
+/// One log: of a broken one, what stands before the break.
+#[derive(Clone, Debug, Serialize)]
+pub struct Examined {
+    /// The name that was given.
+    pub name: String,
+    /// Its entries.
+    #[serde(flatten)]
+    pub log: Log,
+    /// Whether it breaks after them.
+    pub broken: bool,
+}
+
+/// What somebody has to explain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", rename_all = "camelCase")]
+#[non_exhaustive]
+pub enum Finding {
+    /// A log that breaks.
+    Broken {
+        /// Which log.
+        log: String,
+        /// Where, in words.
+        why: String,
+    },
+    /// Entries that are not what others heard.
+    Changed {
+        /// Which log.
+        log: String,
+        /// The first entry that can be the one.
+        first: u64,
+        /// The last one.
+        last: u64,
+        /// Who heard otherwise.
+        by: BTreeSet<String>,
+    },
+    /// Entries that others heard of and that are not there.
+    TailMissing {
+        /// Which log.
+        log: String,
+        /// How many entries it has.
+        has: u64,
+        /// How many others heard of.
+        heard: u64,
+        /// Who heard of more.
+        by: BTreeSet<String>,
+    },
+    /// Two logs that claim to be of one machine and differ.
+    TwoLogs {
+        /// One.
+        log: String,
+        /// The other.
+        other: String,
+        /// The first entry that differs.
+        entry: u64,
+    },
+    /// A machine whose log is not here, and of which two heard different things.
+    ToldDifferently {
+        /// The machine.
+        machine: String,
+        /// Who said to be it.
+        from: String,
+        /// At which entry.
+        entry: u64,
+        /// Who heard it.
+        by: BTreeSet<String>,
+    },
+    /// A signature share that is not the holder's.
+    Unproven {
+        /// In which log.
+        log: String,
+        /// Whose it is said to be.
+        holder: String,
+        /// Why it is not.
+        why: String,
+    },
+}
+
+/// What is good to know.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", rename_all = "camelCase")]
+#[non_exhaustive]
+pub enum Note {
+    /// A write that did not end.
+    Torn {
+        /// In which log.
+        log: String,
+        /// After which entry.
+        after: u64,
+    },
+    /// A clock that went back.
+    ClockWentBack {
+        /// In which log.
+        log: String,
+        /// At which entry.
+        entry: u64,
+    },
+    /// Heads of a log that is not here.
+    NotAtHand {
+        /// The machine.
+        machine: String,
+        /// Who said to be it.
+        from: String,
+        /// How many entries were heard of.
+        heard: u64,
+        /// By whom.
+        by: BTreeSet<String>,
+    },
+    /// Nothing that others heard reaches to the end of a log.
+    EndUnseen {
+        /// Which log.
+        log: String,
+        /// The last entry that others heard of, or 0.
+        seen: u64,
+        /// How many there are.
+        has: u64,
+    },
+    /// A log that is the beginning of another.
+    OlderCopy {
+        /// Which log.
+        log: String,
+        /// The longer one.
+        of: String,
+    },
+    /// The log before could not be gone on with.
+    Restarted {
+        /// Which log.
+        log: String,
+        /// The SHA-256 of the log that was put aside.
+        aside: String,
+    },
+}
+
+impl Report {
+    /// Looks at logs, and at heads that stand in texts beside those that the logs heard.
+    pub fn new(sources: &[Source<'_>], texts: &[HeardHead]) -> Self {
+        let mut report = Self {
+            findings: Vec::new(),
+            notes: Vec::new(),
+            approvals: Vec::new(),
+            logs: Vec::new(),
+        };
+        for source in sources {
+            report.examine(source);
+        }
+        let mut heads: Vec<_> = report.logs.iter().flat_map(heard).collect();
+        heads.extend_from_slice(texts);
+        report.compare_copies();
+        for at in 0..report.logs.len() {
+            report.compare(at, &heads);
+        }
+        report.compare_absent(&heads);
+        report
+    }
+
+    /// Adds who approved, as [`Round::approvals`] found. A share that is not the holder's is a finding.
+    pub fn add_approvals(&mut self, approvals: Vec<Approval>) {
+        for approval in &approvals {
+            if let Outcome::NotTheirs { why } = &approval.outcome {
+                self.findings.push(Finding::Unproven {
+                    log: approval.log.clone(),
+                    holder: approval.holder.to_string(),
+                    why: why.clone(),
+                });
+            }
+        }
+        self.approvals.extend(approvals);
+    }
+
+    /// What somebody has to explain.
+    pub fn findings(&self) -> &[Finding] {
+        &self.findings
+    }
+
+    /// What is good to know.
+    pub fn notes(&self) -> &[Note] {
+        &self.notes
+    }
+
+    /// Who approved.
+    pub fn approvals(&self) -> &[Approval] {
+        &self.approvals
+    }
+
+    /// The logs.
+    pub fn logs(&self) -> &[Examined] {
+        &self.logs
+    }
+
+    fn examine(&mut self, source: &Source<'_>) {
+        let (log, error) = Log::parse_before_break(source.bytes);
+        let name = source.name.to_owned();
+        if let Some(error) = &error {
+            self.findings.push(Finding::Broken {
+                log: name.clone(),
+                why: error.to_string(),
+            });
+        }
+        for torn in log.torn() {
+            self.notes.push(Note::Torn {
+                log: name.clone(),
+                after: torn.after,
+            });
+        }
+        for pair in log.entries().windows(2) {
+            if let [before, entry] = pair
+                && entry.time < before.time
+            {
+                self.notes.push(Note::ClockWentBack {
+                    log: name.clone(),
+                    entry: entry.seq,
+                });
+            }
+        }
+        for entry in log.entries() {
+            if let Recorded::Known(Event::SetAside { log: aside, .. }) = &entry.event {
+                self.notes.push(Note::Restarted {
+                    log: name.clone(),
+                    aside: aside.clone(),
+                });
+            }
+        }
+        self.logs.push(Examined {
+            name,
+            log,
+            broken: error.is_some(),
+        });
+    }
+
+    /// Logs that are said to be of the same machine.
+    fn compare_copies(&mut self) {
+        for (at, one) in self.logs.iter().enumerate() {
+            for other in &self.logs[at + 1..] {
+                if one.log.machine().is_none() || one.log.machine() != other.log.machine() {
+                    continue;
+                }
+                let mut pairs = one.log.entries().iter().zip(other.log.entries());
+                if let Some((entry, _)) = pairs.find(|(one, other)| one.hash != other.hash) {
+                    self.findings.push(Finding::TwoLogs {
+                        log: one.name.clone(),
+                        other: other.name.clone(),
+                        entry: entry.seq,
+                    });
+                    continue;
+                }
+                let (short, long) = match one.log.entries().len() <= other.log.entries().len() {
+                    true => (one, other),
+                    false => (other, one),
+                };
+                self.notes.push(Note::OlderCopy {
+                    log: short.name.clone(),
+                    of: long.name.clone(),
+                });
+            }
+        }
+    }
+
+    /// One log against what was heard of it.
+    fn compare(&mut self, at: usize, heads: &[HeardHead]) {
+        let Examined { name, log, broken } = &self.logs[at];
+        let has = log.entries().len() as u64;
+        let of_it = |heard: &&HeardHead| log.machine() == Some(&heard.head.machine);
+        let (mut right, mut wrong, mut missing) = (BTreeSet::new(), BTreeMap::new(), BTreeMap::new());
+        for heard in heads.iter().filter(of_it) {
+            let entries = heard.head.entries;
+            let entry = usize::try_from(entries)
+                .ok()
+                .and_then(|n| log.entries().get(n.checked_sub(1)?));
+            match entry {
+                Some(entry) if entry.hash == heard.head.hash => drop(right.insert(entries)),
+                // A head without entries is none that this program makes.
+                None if entries > has => drop(missing.insert(heard.by.clone(), entries)),
+                _ => drop(wrong.insert(
+                    heard.by.clone(),
+                    wrong.get(&heard.by).map_or(entries, |n| entries.min(*n)),
+                )),
+            }
+        }
+        let name = name.clone();
+        if let Some(last) = wrong.values().min().copied() {
+            // What was heard rightly before is as it was.
+            let before = right.range(..last).next_back().copied().unwrap_or(0);
+            self.findings.push(Finding::Changed {
+                log: name.clone(),
+                first: before + 1,
+                last,
+                by: wrong.into_keys().collect(),
+            });
+        }
+        // Where a log breaks, nobody knows what stood behind.
+        if *broken {
+            return;
+        }
+        let seen = right.last().copied().unwrap_or(0);
+        match missing.values().max().copied() {
+            Some(heard) => self.findings.push(Finding::TailMissing {
+                log: name,
+                has,
+                heard,
+                by: missing.into_keys().collect(),
+            }),
+            None if seen < has => self.notes.push(Note::EndUnseen { log: name, seen, has }),
+            None => {}
+        }
+    }
+
+    /// What was heard of logs that are not here.
+    fn compare_absent(&mut self, heads: &[HeardHead]) {
+        let here: BTreeSet<_> = self.logs.iter().filter_map(|log| log.log.machine()).collect();
+        let mut absent: BTreeMap<&str, Vec<&HeardHead>> = BTreeMap::new();
+        for heard in heads
+            .iter()
+            .filter(|heard| !here.contains(heard.head.machine.as_str()))
+        {
+            absent.entry(&heard.head.machine).or_default().push(heard);
+        }
+        let (mut findings, mut notes) = (Vec::new(), Vec::new());
+        for (machine, heads) in absent {
+            let mut by_entry: BTreeMap<u64, Vec<&HeardHead>> = BTreeMap::new();
+            for heard in &heads {
+                by_entry.entry(heard.head.entries).or_default().push(heard);
+            }
+            let from = heads
+                .iter()
+                .map(|heard| heard.from.as_str())
+                .collect::<BTreeSet<_>>();
+            let from = from.into_iter().collect::<Vec<_>>().join(", ");
+            let told = by_entry
+                .iter()
+                .find(|(_, heads)| heads.iter().any(|heard| heard.head.hash != heads[0].head.hash));
+            if let Some((entry, heads)) = told {
+                findings.push(Finding::ToldDifferently {
+                    machine: machine.into(),
+                    from: from.clone(),
+                    entry: *entry,
+                    by: heads.iter().map(|heard| heard.by.clone()).collect(),
+                });
+            }
+            notes.push(Note::NotAtHand {
+                machine: machine.into(),
+                from,
+                heard: by_entry.into_keys().next_back().unwrap_or(0),
+                by: heads.iter().map(|heard| heard.by.clone()).collect(),
+            });
+        }
+        self.findings.extend(findings);
+        self.notes.extend(notes);
+    }
+}
+
+/// The heads that a log heard.
+fn heard(examined: &Examined) -> impl Iterator<Item = HeardHead> + '_ {
+    examined
+        .log
+        .entries()
+        .iter()
+        .filter_map(|entry| match &entry.event {
+            Recorded::Known(Event::Heard { from, head, .. }) => Some(HeardHead {
+                by: examined.name.clone(),
+                from: from.to_string(),
+                head: head.clone(),
+            }),
+            _ => None,
+        })
+}
+
+/// Names, as people read them.
+fn list(names: &BTreeSet<String>) -> Escaped {
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
+    Escaped::new(&names.join(" and "))
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Broken { log, why } => write!(f, "{}: {why}", Escaped::new(log)),
+            Self::Changed { log, first, last, by } => {
+                match first == last {
+                    true => write!(f, "entry {last}")?,
+                    false => write!(f, "one of the entries {first} to {last}")?,
+                }
+                write!(
+                    f,
+                    " of {} was changed after {} heard of it",
+                    Escaped::new(log),
+                    list(by)
+                )
+            }
+            Self::TailMissing { log, has, heard, by } => write!(
+                f,
+                "the tail of {} is missing: {} heard of {heard} entries, it has {has} (or this is an old copy of it)",
+                Escaped::new(log),
+                list(by),
+            ),
+            Self::TwoLogs { log, other, entry } => write!(
+                f,
+                "{} and {} claim to be of one machine, and differ from entry {entry} on",
+                Escaped::new(log),
+                Escaped::new(other),
+            ),
+            Self::ToldDifferently {
+                machine,
+                from,
+                entry,
+                by,
+            } => write!(
+                f,
+                "{} heard different things of entry {entry} of the machine {} (which said to be {})",
+                list(by),
+                Escaped::new(machine),
+                Escaped::new(from),
+            ),
+            Self::Unproven { log, holder, why } => write!(
+                f,
+                "the signature share in {} that is said to be {}'s is not: {}",
+                Escaped::new(log),
+                Escaped::new(holder),
+                Escaped::new(why),
+            ),
+        }
+    }
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Torn { log, after } => write!(
+                f,
+                "after entry {after} of {} stands half a line: a write ended in its middle there",
+                Escaped::new(log)
+            ),
+            Self::ClockWentBack { log, entry } => {
+                write!(
+                    f,
+                    "the clock of {} went back before entry {entry}",
+                    Escaped::new(log)
+                )
+            }
+            Self::NotAtHand {
+                machine,
+                from,
+                heard,
+                by,
+            } => write!(
+                f,
+                "{} heard of {heard} entries of the machine {} (which said to be {}), whose log is not here",
+                list(by),
+                Escaped::new(machine),
+                Escaped::new(from),
+            ),
+            Self::EndUnseen { log, seen: 0, .. } => write!(
+                f,
+                "nobody else's log or text is here that tells of {}: an edited last entry, or missing ones, would not show",
+                Escaped::new(log)
+            ),
+            Self::EndUnseen { log, seen, has } => write!(
+                f,
+                "what others heard of {} ends at entry {seen} of {has}: later entries that were edited or cut would not show",
+                Escaped::new(log)
+            ),
+            Self::OlderCopy { log, of } => write!(
+                f,
+                "{} is the beginning of {}",
+                Escaped::new(log),
+                Escaped::new(of)
+            ),
+            Self::Restarted { log, aside } => write!(
+                f,
+                "{} was begun because the log before it was broken; that one has the SHA-256 {}",
+                Escaped::new(log),
+                Escaped::new(aside)
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

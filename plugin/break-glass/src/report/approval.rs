@@ -1,0 +1,219 @@
+//! Who approved: proven by signature shares, which nobody but the holder of a share can make.
+
+use std::collections::BTreeMap;
+
+use data_encoding::HEXLOWER;
+use frost_ed25519::{
+    Identifier, SigningPackage, keys::PublicKeyPackage, round1::SigningCommitments, round2::SignatureShare,
+};
+use serde::Serialize;
+
+use crate::{
+    log::{Asked, Event, Fixed, Log, Recorded},
+    name::Name,
+};
+
+/// One run of both rounds, as a log tells of it.
+#[derive(Clone, Debug)]
+pub struct Round {
+    /// The name of the log.
+    pub log: String,
+    /// What was asked; a log that is not whole may lack it.
+    pub asked: Option<Asked>,
+    /// What was fixed between the rounds.
+    pub fixed: Fixed,
+    /// The signature shares of each holder, one for each message.
+    pub shares: BTreeMap<Name, Vec<String>>,
+}
+
+/// Whether a holder approved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Approval {
+    /// The log that says so.
+    pub log: String,
+    /// The request's hash.
+    pub request: String,
+    /// Whose approval.
+    pub holder: Name,
+    /// Whether it is proven.
+    pub outcome: Outcome,
+}
+
+/// Whether an approval is proven.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", rename_all = "camelCase")]
+pub enum Outcome {
+    /// By signature shares that fit the kit, the commitments and what was signed.
+    Proven,
+    /// The shares do not fit.
+    NotTheirs {
+        /// Why, in words.
+        why: String,
+    },
+    /// This could not be found out.
+    Unknown {
+        /// Why, in words.
+        why: String,
+    },
+}
+
+/// A signature share and what it has to fit.
+#[derive(Clone, Debug)]
+pub struct Proof {
+    /// Whose share.
+    pub identifier: Identifier,
+    /// The commitments of all who signed.
+    pub commitments: BTreeMap<Identifier, SigningCommitments>,
+    /// The signature share.
+    pub share: SignatureShare,
+    /// What was signed.
+    pub message: Vec<u8>,
+}
+
+/// Why a signature share proves nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProofError {
+    /// Not hexadecimal, or no point or scalar.
+    #[error("a commitment or signature share cannot be read")]
+    Unreadable,
+    /// Not one for each message.
+    #[error("there is not one commitment and one share for each of what was signed")]
+    Count,
+    /// A name that the kit does not have.
+    #[error("the kit has no holder {0}")]
+    NoHolder(Name),
+    /// It does not verify.
+    #[error("it does not fit the kit, the commitments and what was signed")]
+    DoesNotFit,
+}
+
+/// The runs that a log tells of: a run begins when the commitments are fixed, and a request that had to start over has
+/// several.
+pub fn rounds(name: &str, log: &Log) -> Vec<Round> {
+    let mut asked: BTreeMap<&str, &Asked> = BTreeMap::new();
+    let mut rounds: Vec<Round> = Vec::new();
+    for entry in log.entries() {
+        let Recorded::Known(event) = &entry.event else {
+            continue;
+        };
+        match event {
+            Event::Requested(what) | Event::Shown { asked: what, .. } => {
+                asked.insert(&what.request, what);
+            }
+            Event::Signing(fixed) => rounds.push(Round {
+                log: name.to_owned(),
+                asked: asked.get(fixed.request.as_str()).map(|asked| (*asked).clone()),
+                fixed: fixed.clone(),
+                shares: BTreeMap::new(),
+            }),
+            Event::Signed {
+                request,
+                holder,
+                shares,
+            } => {
+                let round = rounds
+                    .iter_mut()
+                    .rev()
+                    .find(|round| round.fixed.request == *request);
+                if let Some(round) = round {
+                    round.shares.insert(holder.clone(), shares.clone());
+                }
+            }
+            _ => {}
+        }
+    }
+    rounds
+}
+
+impl Round {
+    /// Checks every holder's signature shares. `messages` is what was signed, made again from the request and what was
+    /// fixed; `holders` and `keys` are the kit's, whose hash must be the one in [`Fixed`]: the caller compares it.
+    pub fn approvals(
+        &self,
+        holders: &BTreeMap<Name, Identifier>,
+        keys: &PublicKeyPackage,
+        messages: &[Vec<u8>],
+    ) -> Vec<Approval> {
+        self.each(|holder| {
+            let proven = self.prove(holder, holders, keys, messages);
+            proven.map_or_else(
+                |error| Outcome::NotTheirs {
+                    why: error.to_string(),
+                },
+                |()| Outcome::Proven,
+            )
+        })
+    }
+
+    /// The same where what was signed cannot be made again, such as without the kit.
+    pub fn unknown(&self, why: &str) -> Vec<Approval> {
+        self.each(|_| Outcome::Unknown { why: why.to_owned() })
+    }
+
+    fn each(&self, outcome: impl Fn(&Name) -> Outcome) -> Vec<Approval> {
+        let approval = |holder: &Name| Approval {
+            log: self.log.clone(),
+            request: self.fixed.request.clone(),
+            holder: holder.clone(),
+            outcome: outcome(holder),
+        };
+        self.shares.keys().map(approval).collect()
+    }
+
+    fn prove(
+        &self,
+        holder: &Name,
+        holders: &BTreeMap<Name, Identifier>,
+        keys: &PublicKeyPackage,
+        messages: &[Vec<u8>],
+    ) -> Result<(), ProofError> {
+        let identifier = |name: &Name| {
+            let known = holders.get(name).copied();
+            known.ok_or_else(|| ProofError::NoHolder(name.clone()))
+        };
+        let shares = self.shares.get(holder).map_or(&[][..], Vec::as_slice);
+        if messages.is_empty() || shares.len() != messages.len() {
+            return Err(ProofError::Count);
+        }
+        for (index, (message, share)) in messages.iter().zip(shares).enumerate() {
+            let mut commitments = BTreeMap::new();
+            for (name, texts) in &self.fixed.commitments {
+                if texts.len() != messages.len() {
+                    return Err(ProofError::Count);
+                }
+                let commitment = SigningCommitments::deserialize(&bytes(&texts[index])?);
+                commitments.insert(identifier(name)?, commitment.map_err(|_| ProofError::Unreadable)?);
+            }
+            let proof = Proof {
+                identifier: identifier(holder)?,
+                commitments,
+                share: SignatureShare::deserialize(&bytes(share)?).map_err(|_| ProofError::Unreadable)?,
+                message: message.clone(),
+            };
+            proof.check(keys)?;
+        }
+        Ok(())
+    }
+}
+
+fn bytes(hex: &str) -> Result<Vec<u8>, ProofError> {
+    HEXLOWER
+        .decode(hex.as_bytes())
+        .map_err(|_| ProofError::Unreadable)
+}
+
+impl Proof {
+    /// Checks that the holder's share of the key made this signature share over this message (RFC 9591, section 5.4).
+    pub fn check(self, keys: &PublicKeyPackage) -> Result<(), ProofError> {
+        let verifying_share = keys.verifying_shares().get(&self.identifier);
+        frost_core::verify_signature_share(
+            self.identifier,
+            verifying_share.ok_or(ProofError::DoesNotFit)?,
+            &self.share,
+            &SigningPackage::new(self.commitments, &self.message),
+            keys.verifying_key(),
+        )
+        .map_err(|_| ProofError::DoesNotFit)
+    }
+}

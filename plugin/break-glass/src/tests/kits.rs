@@ -1,0 +1,126 @@
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use x509_parser::prelude::{FromDer as _, X509Certificate};
+
+use super::*;
+use crate::kit::{KitError, Payload};
+
+#[test]
+fn a_kit_survives_its_file_and_its_certificate_is_an_authority_for_clients_alone() {
+    let quorum = Quorum::new();
+    let kit = Kit::parse(&quorum.kit.write()).unwrap();
+    assert_eq!(kit.hash(), quorum.kit.hash());
+    assert_eq!(kit.payload(), quorum.kit.payload());
+    let (rest, certificate) = X509Certificate::from_der(kit.certificate()).unwrap();
+    assert!(rest.is_empty());
+    certificate.verify_signature(None).unwrap();
+    let constraints = certificate.basic_constraints().unwrap().unwrap();
+    assert!(constraints.critical && constraints.value.ca);
+    assert_eq!(constraints.value.path_len_constraint, Some(0));
+    let usage = certificate.key_usage().unwrap().unwrap().value;
+    assert!(usage.key_cert_sign() && !usage.digital_signature() && !usage.crl_sign());
+    let extended = certificate.extended_key_usage().unwrap().unwrap().value;
+    assert!(extended.client_auth && !extended.server_auth && !extended.any);
+    assert!(certificate.subject().to_string().contains("break-glass prod"));
+}
+
+#[test]
+fn two_kits_of_one_cluster_have_different_names() {
+    let subject = |quorum: &Quorum| {
+        let (_, certificate) = X509Certificate::from_der(quorum.kit.certificate()).unwrap();
+        certificate.subject().as_raw().to_vec()
+    };
+    assert_ne!(subject(&Quorum::new()), subject(&Quorum::new()));
+}
+
+/// A kit's file with another payload in it.
+fn swapped(quorum: &Quorum, change: impl Fn(&mut serde_json::Value)) -> Result<Kit, KitError> {
+    let text = quorum.kit.write();
+    let block = pem::parse(&text).unwrap();
+    let mut file: serde_json::Value = serde_json::from_slice(block.contents()).unwrap();
+    let payload = BASE64_STANDARD.decode(file["payload"].as_str().unwrap()).unwrap();
+    let mut payload: serde_json::Value = serde_json::from_slice(&payload).unwrap();
+    change(&mut payload);
+    file["payload"] = BASE64_STANDARD.encode(payload.to_string()).into();
+    Kit::parse(&pem::encode(&pem::Pem::new("GATEPASS KIT", file.to_string())))
+}
+
+#[test]
+fn a_kit_that_was_changed_is_refused() {
+    let quorum = Quorum::new();
+    let refused = |change: &dyn Fn(&mut serde_json::Value)| swapped(&quorum, change).unwrap_err();
+    let widened = refused(&|kit| kit["limits"]["longestSeconds"] = 3599.into());
+    assert!(matches!(widened, KitError::Signature("the kit")), "{widened}");
+    assert!(
+        widened
+            .to_string()
+            .contains("changed after its quorum had signed it")
+    );
+    let server = refused(&|kit| kit["server"] = "https://evil".into());
+    assert!(matches!(server, KitError::Signature(_)), "{server}");
+}
+
+#[test]
+fn what_is_no_quorum_is_no_kit_even_if_one_signed_it() {
+    let quorum = Quorum::new();
+    let signed = |change: &dyn Fn(&mut Payload)| {
+        let mut payload = quorum.kit.payload().clone();
+        change(&mut payload);
+        let authority = quorum.sign_anything(&payload.authority_to_be_signed().unwrap());
+        Kit::assemble(
+            payload.bytes(),
+            authority,
+            quorum.sign_anything(&payload.message()),
+        )
+    };
+    assert!(signed(&|_| {}).is_ok());
+    let changes: [&dyn Fn(&mut Payload); 14] = [
+        &|kit| kit.threshold = 1,
+        &|kit| kit.threshold = 4,
+        &|kit| kit.limits.longest_seconds = 3601,
+        &|kit| kit.limits.longest_seconds = 0,
+        &|kit| kit.holders[1].name = kit.holders[0].name.clone(),
+        &|kit| kit.holders[1].identifier = 1,
+        &|kit| kit.holders[1].identifier = 0,
+        &|kit| kit.holders[1].verifying_share = kit.holders[0].verifying_share.clone(),
+        &|kit| kit.holders[1].verifying_share = "00".into(),
+        &|kit| kit.revision = 2,
+        &|kit| kit.server = "http://server".into(),
+        &|kit| kit.cluster = "prod\u{202e}".into(),
+        &|kit| kit.server_ca = "none".into(),
+        &|kit| kit.authority.not_after = kit.authority.not_before,
+    ];
+    for (index, change) in changes.iter().enumerate() {
+        let refused = signed(change).unwrap_err();
+        assert!(matches!(refused, KitError::Bounds(_)), "{index}: {refused}");
+    }
+}
+
+#[test]
+fn an_authority_whose_signature_is_not_the_quorums_is_refused() {
+    let quorum = Quorum::new();
+    let signature = quorum.sign_anything(&quorum.kit.payload().message());
+    let refused = Kit::assemble(quorum.kit.payload().bytes(), signature, signature).unwrap_err();
+    assert!(matches!(
+        refused,
+        KitError::Signature("the authority's certificate")
+    ));
+}
+
+#[test]
+fn nobody_holds_a_kit_alone_and_no_more_than_fifteen_do() {
+    let mut draft = draft();
+    draft.check().unwrap();
+    draft.threshold = 1;
+    assert!(
+        draft
+            .check()
+            .unwrap_err()
+            .to_string()
+            .contains("nobody opens alone")
+    );
+    draft.threshold = 2;
+    draft.holders = (0..16).map(|n| (name(&format!("h{n}")), Vec::new())).collect();
+    assert!(draft.check().is_err());
+    draft.holders.pop();
+    draft.check().unwrap();
+}

@@ -1,0 +1,53 @@
+//! Break-glass on this machine: what stands around the ceremony of the crate `gatepass-break-glass`.
+//!
+//! [`init`] makes a quorum and its kit, and changes its holders. [`mod@open`] and [`approve`] are the two sides of a
+//! [`ceremony`], whose people are at a terminal ([`person`], [`holders`]) and whose steps go into the log ([`journal`],
+//! [`log_file`]). [`verify`] says what a kit is and prints the [`page`]; [`tell`] says what logs tell and how things stand.
+//!
+//! A certificate that a quorum signed is kept as a [`window`], which `get-credential` serves ([`serve`]) until it ends or the
+//! normal way is open again ([`outage`]). The API server is asked for its time and whom it trusts ([`server`]), and what the
+//! certificates may do ([`binding`]).
+
+pub mod approve;
+pub mod binding;
+pub mod ceremony;
+pub mod context;
+pub mod error;
+mod files;
+pub mod holders;
+pub mod init;
+pub mod journal;
+pub mod kits;
+pub mod log_file;
+pub mod open;
+pub mod outage;
+mod page;
+pub mod person;
+pub mod serve;
+pub mod server;
+pub mod tell;
+pub mod verify;
+pub mod window;
+
+use std::io::Write;
+
+use crate::{cli::break_glass::BreakGlass, error::Error};
+use open::Desk;
+
+/// Runs one of the commands.
+pub fn run(command: BreakGlass, desk: Desk<'_>, out: &mut impl Write) -> Result<(), Error> {
+    match command {
+        BreakGlass::Init(command) => init::init(&command, &desk, out),
+        BreakGlass::Open(command) => open::open(&command, desk, out),
+        BreakGlass::Approve(command) => {
+            approve::approve(&command, desk.paths, desk.clock, &desk.terminal, out)
+        }
+        BreakGlass::Close(command) => open::close(&command, &desk),
+        BreakGlass::Status(command) => tell::status(&command, &desk, out),
+        BreakGlass::Drill(command) => open::drill(&command, &desk, out),
+        BreakGlass::Report(command) => tell::report(&command, &desk, out),
+        BreakGlass::Recertify(command) => open::recertify(&command, &desk, out),
+        BreakGlass::Reshare(command) => init::reshare(&command, &desk),
+        BreakGlass::Verify(command) => verify::verify(&command, &desk, out),
+    }
+}

@@ -1,0 +1,137 @@
+//! `approve`: a holder at their own machine.
+
+use std::{io::Write, sync::Arc};
+
+use gatepass_break_glass::{
+    approver::{Approval, Signing, Times},
+    kit::Kit,
+    log::Event,
+    request::RequestText,
+};
+use rand_core::OsRng;
+
+use super::{
+    ceremony::{agree, pass_on, typed},
+    error::BreakGlassError,
+    holders,
+    journal::Journal,
+    kits::Kits,
+    person::Terminal,
+};
+use crate::{cli::break_glass::Approve, clock::Clock, error::Error, paths::Paths};
+
+/// Approves what somebody asks, if the holder agrees.
+pub fn approve(
+    command: &Approve,
+    paths: &Paths,
+    clock: &dyn Clock,
+    terminal: &Arc<Terminal>,
+    out: &mut impl Write,
+) -> Result<(), Error> {
+    let kit = Kits::new(paths).kit(command.which.kit.as_deref())?;
+    let journal = Journal::new(paths, clock);
+    terminal.say("Paste the request, from its BEGIN line to its END line.");
+    let asked = request(&kit, terminal, &journal)?;
+    let checked = asked.request.clone().check(&kit);
+    // `request` has held it against the kit.
+    let checked = checked.map_err(|error| BreakGlassError::Refusal(error.into()))?;
+    terminal.say("\nWhat is asked of you:");
+    terminal.table(&checked.describe(&kit));
+    terminal.say(&format!(
+        "Call {}, hear their voice, and compare the six words. Whoever sent this text need not be who it says.\n",
+        checked.request().by
+    ));
+    let share = holders::open(&command.share, &command.identities, terminal)?;
+    let approval = match Approval::begin(&kit, share, asked.request.clone()) {
+        Ok(approval) => approval,
+        Err(refusal) => {
+            return Err(refused(refusal.into(), Some(checked.hash().to_string()), &journal)?.into());
+        }
+    };
+    agree(&kit, &approval, terminal, &journal)?;
+    let head = journal.add(Event::Agreed {
+        request: checked.hash().to_string(),
+        holder: approval.holder().clone(),
+    })?;
+    let holder = approval.holder().clone();
+    let (committed, commitment) = approval.commit(head, &mut OsRng);
+    journal.committed(&commitment)?;
+    terminal.say(&format!("\nSend this text to {}:\n", checked.request().by));
+    pass_on(&commitment, out)?;
+    terminal.say(
+        "\nKeep this running: what it needs for round two is nowhere else. Paste the text of round two when it comes.",
+    );
+    let (signing, typed) = loop {
+        let block = terminal.text()?;
+        let signing = match block.read::<Signing>() {
+            Ok(signing) => signing,
+            Err(error) => {
+                terminal.say(&format!("This text is of no use here: {error}"));
+                continue;
+            }
+        };
+        let now = clock.now().unix_timestamp();
+        match committed.check(&signing, now) {
+            Err(refusal) => {
+                let refusal = refused(refusal.into(), Some(checked.hash().to_string()), &journal)?;
+                terminal.say(&format!(
+                    "Refused: {refusal}\nNothing was signed. Paste the right text, or end this with Ctrl-C."
+                ));
+            }
+            Ok(Times::Fine) => break (signing, None),
+            Ok(Times::Odd { begins, .. }) => {
+                let typed = typed(&committed, &signing, clock, terminal)?;
+                if typed.as_deref() == Some(&*begins) {
+                    break (signing, typed);
+                }
+                terminal.say("That is not the time at which it begins; nothing was signed. Paste the text again, or end this with Ctrl-C.");
+            }
+        }
+    };
+    journal.heard::<Signing>(&checked.request().by, &signing.head)?;
+    let head = journal.signing(&kit, &checked, &signing)?;
+    let share = committed
+        .sign(&signing, clock.now().unix_timestamp(), typed.as_deref(), head)
+        .map_err(BreakGlassError::from)?;
+    journal.signed(&share)?;
+    terminal.say(&format!(
+        "\nSend this text to {}; then you are done, {holder}:\n",
+        checked.request().by
+    ));
+    pass_on(&share, out)
+}
+
+/// The first request that is pasted and fits the kit. One that does not is refused with words, and another may follow.
+fn request(kit: &Kit, terminal: &Terminal, journal: &Journal<'_>) -> Result<RequestText, BreakGlassError> {
+    loop {
+        let block = terminal.text()?;
+        let text = match block.read::<RequestText>() {
+            Ok(text) => text,
+            Err(error) => {
+                terminal.say(&format!("This text is of no use here: {error}"));
+                continue;
+            }
+        };
+        journal.heard::<RequestText>(&text.request.by, &text.head)?;
+        match text.request.clone().check(kit) {
+            Ok(_) => return Ok(text),
+            Err(error) => {
+                let hash = text.request.hash().to_string();
+                let refusal = refused(BreakGlassError::Refusal(error.into()), Some(hash), journal)?;
+                terminal.say(&format!("Refused: {refusal}\nNothing was signed."));
+            }
+        }
+    }
+}
+
+fn refused(
+    error: BreakGlassError,
+    request: Option<String>,
+    journal: &Journal<'_>,
+) -> Result<BreakGlassError, BreakGlassError> {
+    journal.add(Event::Refused {
+        request,
+        why: error.to_string(),
+    })?;
+    Ok(error)
+}

@@ -1,0 +1,332 @@
+//! The side of who asks, at a terminal: `open`, `drill` and `recertify` hold the same two rounds.
+
+use std::{io::Write, path::PathBuf, sync::Arc};
+
+use gatepass_break_glass::{
+    approver::{Approval, Commitment, Committed, Fit, SignatureShare, Times},
+    armor::{Armored, Block},
+    kit::Kit,
+    log::Event,
+    name::Name,
+    opener::{Granted, Opening, OpeningError, Progress},
+    request::{Request, RequestText, begins, shown_time},
+    share::Share,
+};
+use rand_core::OsRng;
+use time::Duration;
+
+use super::{
+    error::BreakGlassError,
+    holders,
+    journal::{Journal, asked},
+    person::Terminal,
+};
+use crate::{cli::break_glass::Shares, clock::Clock, error::Error};
+
+/// What a ceremony is held with.
+pub struct Stage<'a> {
+    /// The kit of the one who asks.
+    pub kit: &'a Kit,
+    /// The people here.
+    pub terminal: &'a Arc<Terminal>,
+    /// This machine's log.
+    pub journal: &'a Journal<'a>,
+    /// The local clock.
+    pub clock: &'a dyn Clock,
+    /// The API server's clock minus ours, as far as is known.
+    pub offset: Duration,
+}
+
+/// A holder at this machine.
+struct Here<'k> {
+    share: Share,
+    committed: Option<Committed<'k>>,
+}
+
+impl<'k> Stage<'k> {
+    /// Holds both rounds. Texts for those who are elsewhere go to `out`.
+    pub fn hold(&self, request: Request, shares: &Shares, out: &mut impl Write) -> Result<Granted, Error> {
+        let mut opening = Opening::begin(self.kit, request.clone()).map_err(BreakGlassError::from)?;
+        let head = self
+            .journal
+            .add(Event::Requested(asked(self.kit, opening.checked())))?;
+        self.terminal.say("What is asked:");
+        self.terminal.table(&opening.checked().describe(self.kit));
+        let mut here = Vec::new();
+        for path in self.share_files(shares)? {
+            let one = self.agree(&path, &shares.identities, &request, &here)?;
+            self.commit(one, &request, &mut opening, &mut here)?;
+        }
+        if opening.progress() != Progress::Complete {
+            self.terminal.say(&format!(
+                "\nSend this text to the holders. Each runs: kubectl gatepass break-glass approve --share FILE\nRead the six \
+                 words to them by voice: {}\n",
+                opening.checked().hash().words()
+            ));
+            pass_on(
+                &RequestText {
+                    request: request.clone(),
+                    head,
+                },
+                out,
+            )?;
+        }
+        loop {
+            if let Some(granted) = self.go_on(&mut opening, &mut here, out)? {
+                return Ok(granted);
+            }
+            if let Progress::Need { more, of } = opening.progress() {
+                let round = if opening.signing().is_some() { "two" } else { "one" };
+                self.terminal.say(&format!(
+                    "\nRound {round}: waiting for the text{} of {more} of: {}. Paste here what they send.",
+                    if more == 1 { "" } else { "s" },
+                    names(&of)
+                ));
+            }
+            let block = self.terminal.text()?;
+            match self.take(&block, &mut opening) {
+                Ok(Progress::Restarted { by }) => {
+                    self.terminal.say(&format!(
+                        "{by} committed anew, so round one starts over: everybody else runs `approve` again with the same \
+                         request"
+                    ));
+                    for one in std::mem::take(&mut here) {
+                        self.commit(one.share, &request, &mut opening, &mut here)?;
+                    }
+                }
+                Ok(Progress::Need { .. } | Progress::Complete) => {}
+                Err(Error::BreakGlass(error @ (BreakGlassError::Opening(_) | BreakGlassError::Text(_)))) => {
+                    self.journal.add(Event::Refused {
+                        request: Some(opening.checked().hash().to_string()),
+                        why: error.to_string(),
+                    })?;
+                    self.terminal.say(&format!("This text is of no use: {error}"));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// The share files that were named, or that the person names now.
+    fn share_files(&self, shares: &Shares) -> Result<Vec<PathBuf>, Error> {
+        let mut files = shares.files.clone();
+        if !files.is_empty() {
+            return Ok(files);
+        }
+        let threshold = usize::from(self.kit.payload().threshold);
+        while files.len() < threshold.max(self.kit.payload().holders.len()) {
+            let answer = self.terminal.ask(
+                "Share file of a holder who is at this machine (Enter: nobody else is; the others approve on their own \
+                 machines):",
+            )?;
+            if answer.is_empty() {
+                break;
+            }
+            files.push(answer.into());
+        }
+        Ok(files)
+    }
+
+    /// Lets a holder at this machine see what is asked, agree, and open their share file.
+    fn agree(
+        &self,
+        path: &std::path::Path,
+        identities: &[PathBuf],
+        request: &Request,
+        here: &[Here<'_>],
+    ) -> Result<Share, BreakGlassError> {
+        self.terminal.say(&format!("\nShare file {}:", path.display()));
+        let share = holders::open(path, identities, self.terminal)?;
+        let holder = share.holder().clone();
+        if here.iter().any(|other| *other.share.holder() == holder) {
+            return Err(BreakGlassError::Twice(holder));
+        }
+        let approval = Approval::begin(self.kit, share.clone(), request.clone())?;
+        agree(self.kit, &approval, self.terminal, self.journal)?;
+        Ok(share)
+    }
+
+    fn commit(
+        &self,
+        share: Share,
+        request: &Request,
+        opening: &mut Opening<'_>,
+        here: &mut Vec<Here<'k>>,
+    ) -> Result<(), BreakGlassError> {
+        let holder = share.holder().clone();
+        let approval = Approval::begin(self.kit, share.clone(), request.clone())?;
+        let head = self.journal.add(Event::Agreed {
+            request: approval.checked().hash().to_string(),
+            holder: holder.clone(),
+        })?;
+        let (committed, text) = approval.commit(head, &mut OsRng);
+        self.journal.committed(&text)?;
+        let _shown_by_the_caller = opening.commitment(&text)?;
+        here.push(Here {
+            share,
+            committed: Some(committed),
+        });
+        Ok(())
+    }
+
+    /// Begins round two when round one is complete, and ends when round two is.
+    fn go_on(
+        &self,
+        opening: &mut Opening<'_>,
+        here: &mut [Here<'_>],
+        out: &mut impl Write,
+    ) -> Result<Option<Granted>, Error> {
+        if opening.progress() != Progress::Complete {
+            return Ok(None);
+        }
+        if opening.signing().is_none() {
+            self.begin_signing(opening, here, out)?;
+        }
+        if opening.progress() != Progress::Complete {
+            return Ok(None);
+        }
+        match opening.finish() {
+            Ok(granted) => Ok(Some(granted)),
+            Err(error @ OpeningError::Wrong(_)) => {
+                self.journal.add(Event::Refused {
+                    request: Some(opening.checked().hash().to_string()),
+                    why: error.to_string(),
+                })?;
+                self.terminal.say(&format!("{error}"));
+                Ok(None)
+            }
+            Err(error) => Err(BreakGlassError::from(error).into()),
+        }
+    }
+
+    fn begin_signing(
+        &self,
+        opening: &mut Opening<'_>,
+        here: &mut [Here<'_>],
+        out: &mut impl Write,
+    ) -> Result<(), Error> {
+        let not_before = begins(self.clock.now() + self.offset);
+        let head = self.head(opening)?;
+        let signing = opening
+            .sign(not_before, head)
+            .map_err(BreakGlassError::from)?
+            .clone();
+        self.journal.signing(self.kit, opening.checked(), &signing)?;
+        let elsewhere = signing.commitments.len() > here.len();
+        for one in here.iter_mut() {
+            let Some(committed) = one.committed.take() else {
+                continue;
+            };
+            let typed = typed(&committed, &signing, self.clock, self.terminal)?;
+            let head = self.head(opening)?;
+            let text = committed
+                .sign(
+                    &signing,
+                    self.clock.now().unix_timestamp(),
+                    typed.as_deref(),
+                    head,
+                )
+                .map_err(BreakGlassError::from)?;
+            self.journal.signed(&text)?;
+            let _shown_by_the_caller = opening.signature_share(&text).map_err(BreakGlassError::from)?;
+        }
+        if elsewhere {
+            if opening.checked().seconds().is_some() {
+                self.terminal.say(&format!(
+                    "\nThe certificate will begin at {} UTC.",
+                    shown_time(not_before)
+                ));
+            }
+            self.terminal
+                .say("Round one is complete. Send this text to the same holders:\n");
+            pass_on(&signing, out)?;
+        }
+        Ok(())
+    }
+
+    /// The head of the log as it is.
+    fn head(&self, opening: &Opening<'_>) -> Result<gatepass_break_glass::log::Head, BreakGlassError> {
+        match self.journal.read()?.head() {
+            Some(head) => Ok(head),
+            // Somebody took the log away while the ceremony went on.
+            None => self
+                .journal
+                .add(Event::Requested(asked(self.kit, opening.checked()))),
+        }
+    }
+
+    fn take(&self, block: &Block, opening: &mut Opening<'_>) -> Result<Progress, Error> {
+        if block.is::<SignatureShare>() {
+            let text: SignatureShare = block.read().map_err(BreakGlassError::from)?;
+            let progress = opening.signature_share(&text).map_err(BreakGlassError::from)?;
+            self.journal.heard::<SignatureShare>(&text.holder, &text.head)?;
+            self.journal.signed(&text)?;
+            return Ok(progress);
+        }
+        let text: Commitment = block.read().map_err(BreakGlassError::from)?;
+        let progress = opening.commitment(&text).map_err(BreakGlassError::from)?;
+        self.journal.heard::<Commitment>(&text.holder, &text.head)?;
+        self.journal.committed(&text)?;
+        Ok(progress)
+    }
+}
+
+/// Shows a holder what is asked, and asks them to agree.
+pub fn agree(
+    kit: &Kit,
+    approval: &Approval<'_>,
+    terminal: &Terminal,
+    journal: &Journal<'_>,
+) -> Result<(), BreakGlassError> {
+    let holder = approval.holder().clone();
+    if let Fit::Newer { confirmed } = approval.fit() {
+        terminal.say(&format!(
+            "{holder}: you confirmed revision {confirmed} of this kit, and this is revision {}, signed by a quorum; look at it \
+             with `verify`, and compare its words: {}",
+            kit.payload().revision,
+            kit.words()
+        ));
+    }
+    journal.add(Event::Shown {
+        holder: holder.clone(),
+        asked: asked(kit, approval.checked()),
+    })?;
+    if terminal.yes(&format!("{holder}: do you agree to sign this with your share?"))? {
+        return Ok(());
+    }
+    journal.add(Event::Declined {
+        request: approval.checked().hash().to_string(),
+        holder: holder.clone(),
+    })?;
+    Err(BreakGlassError::Declined(holder))
+}
+
+/// Where the times do not fit this machine's clock, what the person types after both were shown.
+pub fn typed(
+    committed: &Committed<'_>,
+    signing: &gatepass_break_glass::approver::Signing,
+    clock: &dyn Clock,
+    terminal: &Terminal,
+) -> Result<Option<String>, BreakGlassError> {
+    let now = clock.now().unix_timestamp();
+    let Times::Odd { begins, ends, why } = committed.check(signing, now)? else {
+        return Ok(None);
+    };
+    terminal.say(&format!(
+        "By this machine's clock {why}:\n  it begins    {begins} UTC\n  it ends      {ends} UTC\n  your clock   {} UTC\nIf a clock on \
+         the wall agrees with the certificate and not with this machine, type the time at which it begins; else press Enter.",
+        shown_time(now)
+    ));
+    terminal.ask("It begins at (YYYY-MM-DD HH:MM, UTC):").map(Some)
+}
+
+/// Prints a text that has to reach others.
+pub fn pass_on(text: &impl Armored, out: &mut impl Write) -> Result<(), Error> {
+    out.write_all(text.armor().as_bytes())
+        .and_then(|()| out.flush())
+        .map_err(Error::Output)
+}
+
+fn names(names: &[Name]) -> String {
+    names.iter().map(Name::as_str).collect::<Vec<_>>().join(", ")
+}

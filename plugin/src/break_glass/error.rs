@@ -1,0 +1,167 @@
+//! What can end a command of break-glass, and what to do next.
+
+use std::{io, path::PathBuf};
+
+use gatepass_break_glass::{
+    approver::Refusal,
+    armor::ArmorError,
+    identity::IdentityError,
+    keygen::KeygenError,
+    kit::KitError,
+    log::LogError,
+    name::{Name, NameError},
+    opener::OpeningError,
+    recipient::RecipientError,
+    reshare::ReshareError,
+    share::ShareError,
+};
+
+use crate::{escape::Escaped, paths::PathsError};
+
+/// Why a command of break-glass failed.
+#[derive(Debug, thiserror::Error)]
+pub enum BreakGlassError {
+    /// stdin.
+    #[error("cannot read what is typed: {0}")]
+    Input(#[source] io::Error),
+    /// stdin ended.
+    #[error("the input ended while an answer or a text was awaited; nothing more was done")]
+    InputEnded,
+    /// A file.
+    #[error("cannot use {path}: {source}", path = path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A file that must not be written over.
+    #[error("{path} exists already; nothing was written over", path = .0.display())]
+    Exists(PathBuf),
+    /// A directory.
+    #[error(transparent)]
+    Directory(#[from] PathsError),
+    /// No kit.
+    #[error("this machine keeps no kit, and --kit names none")]
+    NoKit,
+    /// Several kits.
+    #[error("this machine keeps several kits: {}", .0.join(", "))]
+    WhichKit(Vec<String>),
+    /// A kit's file.
+    #[error("{path}: {source}", path = path.display())]
+    Kit {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: KitError,
+    },
+    /// What a kit would be made of.
+    #[error(transparent)]
+    Draft(#[from] KitError),
+    /// A share file.
+    #[error("{path}: {source}", path = path.display())]
+    Share {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: ShareError,
+    },
+    /// A file with a key.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// A recipient.
+    #[error("--holder {name}: {source}")]
+    Recipient {
+        /// Whose.
+        name: Name,
+        /// What is wrong with it.
+        source: RecipientError,
+    },
+    /// A name or a reason.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// Something typed that is not as it should be.
+    #[error("{0}")]
+    Typed(String),
+    /// A request, a share or a round that is refused.
+    #[error(transparent)]
+    Refusal(#[from] Refusal),
+    /// A key that could not be made.
+    #[error(transparent)]
+    Keygen(#[from] KeygenError),
+    /// Shares that could not be changed.
+    #[error(transparent)]
+    Reshare(#[from] ReshareError),
+    /// stdout.
+    #[error("cannot write to standard output: {0}")]
+    Output(#[source] io::Error),
+    /// What the opener could not put together.
+    #[error(transparent)]
+    Opening(#[from] OpeningError),
+    /// A text.
+    #[error(transparent)]
+    Text(#[from] ArmorError),
+    /// A person said no.
+    #[error("{0} did not agree; nothing was signed with their share")]
+    Declined(Name),
+    /// A holder did not confirm.
+    #[error("{0} did not confirm the kit; what was written was removed again, and there is no new kit")]
+    NotConfirmed(Name),
+    /// One share twice.
+    #[error("the share of {0} was given twice; a quorum is of different people")]
+    Twice(Name),
+    /// The log.
+    #[error("the log {path} is broken: {source}", path = path.display())]
+    Log {
+        /// Which.
+        path: PathBuf,
+        /// Where.
+        source: LogError,
+    },
+    /// Identity provider and issuer answer.
+    #[error("the issuer {0} and its identity provider answer: the glass need not be broken")]
+    TheyAnswer(String),
+    /// No window.
+    #[error("no break-glass window is open on this machine")]
+    NoWindow,
+    /// Logs that do not fit each other.
+    #[error("the logs do not hold: see the findings")]
+    Findings,
+    /// kubectl's configuration.
+    #[error("cannot take the API server from kubectl's current context: {0}")]
+    Context(String),
+}
+
+impl BreakGlassError {
+    /// What to do next, where there is something.
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::NoKit => {
+                "get the kit (it is public) from whoever keeps it: kubectl gatepass break-glass verify KIT --keep".into()
+            }
+            Self::WhichKit(_) => "name one with --kit FILE".into(),
+            Self::Exists(_) => "name another directory with --out".into(),
+            Self::TheyAnswer(issuer) => format!(
+                "log in as always: kubectl-gatepass login {}; if that is of no use, add --even-if-they-answer",
+                Escaped(issuer)
+            ),
+            Self::InputEnded => "a ceremony needs a terminal, or what is typed from a pipe that stays open".into(),
+            Self::Context(_) => "name it: --server URL --server-ca FILE --cluster NAME".into(),
+            Self::Log { .. } => {
+                "keep the file as it is and look at it: kubectl gatepass break-glass report; then move it away".into()
+            }
+            Self::Share { source: ShareError::WrongIdentity | ShareError::NoIdentity, .. } => {
+                "name the file with the holder's key: --identity FILE".into()
+            }
+            _ => return None,
+        })
+    }
+
+    /// Whether the person can correct it in what they typed.
+    pub fn is_typed(&self) -> bool {
+        matches!(
+            self,
+            Self::Typed(_) | Self::Name(_) | Self::Recipient { .. } | Self::WhichKit(_) | Self::Context(_)
+        )
+    }
+}

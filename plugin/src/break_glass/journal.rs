@@ -1,0 +1,120 @@
+//! This machine's log, while a command runs.
+
+use std::path::PathBuf;
+
+use gatepass_break_glass::{
+    approver::{Commitment, SignatureShare, Signing},
+    armor::Armored,
+    kit::Kit,
+    log::{Asked, Event, Fixed, Head, Log, Purpose},
+    name::Name,
+    request::{Ask, Checked},
+};
+use rand_core::OsRng;
+
+use super::{error::BreakGlassError, log_file};
+use crate::{clock::Clock, paths::Paths};
+
+/// Writes into the log; each entry is on the disk before the ceremony goes on.
+pub struct Journal<'a> {
+    path: PathBuf,
+    clock: &'a dyn Clock,
+}
+
+impl<'a> Journal<'a> {
+    /// Nothing is made before the first entry.
+    pub fn new(paths: &Paths, clock: &'a dyn Clock) -> Self {
+        Self {
+            path: log_file::path(paths),
+            clock,
+        }
+    }
+
+    /// Writes an entry and gives the log's new head. A log that does not hold ends the ceremony: what cannot be recorded is
+    /// not done.
+    pub fn add(&self, event: Event) -> Result<Head, BreakGlassError> {
+        let mut head = None;
+        log_file::append(&self.path, |bytes| {
+            let mut log = Log::parse(bytes).map_err(|source| BreakGlassError::Log {
+                path: self.path.clone(),
+                source,
+            })?;
+            let line = log.append(event, self.clock.now(), &mut OsRng);
+            head = log.head();
+            Ok(line)
+        })?;
+        Ok(head.expect("a log with an entry has a head"))
+    }
+
+    /// The log as it is.
+    pub fn read(&self) -> Result<Log, BreakGlassError> {
+        let bytes = log_file::read(&self.path)?;
+        Log::parse(&bytes).map_err(|source| BreakGlassError::Log {
+            path: self.path.clone(),
+            source,
+        })
+    }
+
+    /// What came from another machine.
+    pub fn heard<T: Armored>(&self, from: &Name, head: &Head) -> Result<(), BreakGlassError> {
+        let event = Event::Heard {
+            from: from.clone(),
+            text: T::LABEL.into(),
+            head: head.clone(),
+        };
+        self.add(event).map(drop)
+    }
+
+    /// A commitment that was made here or came here.
+    pub fn committed(&self, text: &Commitment) -> Result<Head, BreakGlassError> {
+        self.add(Event::Committed {
+            request: text.request.to_string(),
+            holder: text.holder.clone(),
+            commitments: vec![text.commitments.clone()],
+        })
+    }
+
+    /// Round two as it was fixed here or came here.
+    pub fn signing(&self, kit: &Kit, checked: &Checked, text: &Signing) -> Result<Head, BreakGlassError> {
+        let holders = kit.payload().holders.iter();
+        let commitments = holders.filter_map(|holder| {
+            let commitments = text.commitments.get(&holder.identifier)?;
+            Some((holder.name.clone(), vec![commitments.clone()]))
+        });
+        self.add(Event::Signing(Fixed {
+            request: text.request.to_string(),
+            kit: kit.hash(),
+            not_before: checked.seconds().map(|_| text.not_before),
+            commitments: commitments.collect(),
+        }))
+    }
+
+    /// A signature share that was made here or came here.
+    pub fn signed(&self, text: &SignatureShare) -> Result<Head, BreakGlassError> {
+        self.add(Event::Signed {
+            request: text.request.to_string(),
+            holder: text.holder.clone(),
+            shares: vec![text.share.clone()],
+        })
+    }
+}
+
+/// What is asked, as the log has it.
+pub fn asked(kit: &Kit, checked: &Checked) -> Asked {
+    let request = checked.request();
+    let (purpose, reason) = match &request.ask {
+        Ask::Certificate { reason, .. } => (Purpose::Certificate, Some(reason.clone())),
+        Ask::Drill { .. } => (Purpose::Drill, None),
+        Ask::Kit { .. } => (Purpose::Kit, None),
+    };
+    Asked {
+        request: checked.hash().to_string(),
+        kit: kit.hash(),
+        purpose,
+        words: checked.hash().words().to_string(),
+        who: request.by.clone(),
+        reason,
+        seconds: checked.seconds(),
+        content: serde_json::to_value(request).expect("a request is plain JSON"),
+    }
+}

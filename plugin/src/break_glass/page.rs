@@ -1,0 +1,106 @@
+//! The page to print: what a tired person does, and where everything is.
+
+use gatepass_break_glass::{kit::Kit, name::Name, request::shown_time};
+use time::OffsetDateTime;
+
+use super::{kits::file_name, verify::fingerprint};
+use crate::escape::Escaped;
+
+/// The page, plain text of at most 80 columns.
+pub(super) fn page(kit: &Kit, now: OffsetDateTime) -> String {
+    let payload = kit.payload();
+    let names: Vec<_> = payload
+        .holders
+        .iter()
+        .map(|holder| holder.name.as_str())
+        .collect();
+    let kit_file = file_name(kit, "kit");
+    let share = |name: &str| file_name(kit, &format!("{name}.share"));
+    let threshold = payload.threshold;
+    let minutes = payload.limits.longest_seconds / 60;
+    let openers: Vec<_> = payload.limits.openers.iter().map(Name::as_str).collect();
+    let who = match openers.is_empty() {
+        true => "Anybody can ask. Holders decide.".to_owned(),
+        false => format!("These may ask: {}.", openers.join(", ")),
+    };
+    let shares: String = payload
+        .holders
+        .iter()
+        .map(|holder| {
+            format!(
+                "  {:<16} phone ______________________  {}\n",
+                holder.name.as_str(),
+                share(holder.name.as_str())
+            )
+        })
+        .collect();
+    let rule = "=".repeat(78);
+    format!(
+        "{rule}\n\
+         BREAK GLASS: {cluster}\n\
+         Identity provider and issuer are down, and somebody must get in.\n\
+         {rule}\n\
+         \n\
+         {threshold} of these {count} people are needed, and nothing else but the API server:\n\
+         \n\
+         {shares}\
+         \n\
+         API server   {server}\n\
+         This kit     {kit_file}, revision {revision}\n\
+         Its words    {words}\n\
+         Printed      {printed} UTC\n\
+         \n\
+         {who}\n\
+         \n\
+         IF YOU NEED TO GET IN\n\
+         \n\
+         1. Call {threshold} of the people above. Say what is broken.\n\
+         2. Type, on one line, with your own reason:\n\
+         \n\
+         \x20  $ kubectl gatepass break-glass open --reason 'IdP down, ticket 4711'\n\
+         \n\
+         \x20  Add --kit FILE if it does not find {kit_file}.\n\
+         \x20  Add --as NAME if people do not know you by your login name.\n\
+         3. Holders at your side: type the path of their share file when asked, and\n\
+         \x20  let them type their own secret. Else press Enter, and go on with 4.\n\
+         4. It prints a REQUEST. Paste it, from its BEGIN line to its END line, into\n\
+         \x20  any chat that the holders read. Nothing in it is secret.\n\
+         5. Read the six words of the request to each of them BY VOICE.\n\
+         6. Paste what they send back. It prints one more text: send it, too, and\n\
+         \x20  paste the answers.\n\
+         7. Use kubectl as always. It says BREAK-GLASS each time, for {minutes} minutes at\n\
+         \x20  most. Check with: kubectl auth whoami\n\
+         8. When you are done: kubectl gatepass break-glass close\n\
+         \n\
+         IF SOMEBODY CALLS YOU, AND YOU HOLD A SHARE\n\
+         \n\
+         1. Do you know the voice? If not, call back by a number that you know.\n\
+         2. Type:\n\
+         \n\
+         \x20  $ kubectl gatepass break-glass approve --share YOUR-SHARE-FILE\n\
+         \n\
+         \x20  and paste the REQUEST. It shows who asks, why, and six words.\n\
+         3. Are these the words that you hear? If not: no. Do not agree.\n\
+         4. Type yes, unlock your share, and send back the text that it prints.\n\
+         5. LEAVE IT RUNNING. Paste the next text when it comes, and send back the\n\
+         \x20  last one. If it ends before that, begin again with 2.\n\
+         \n\
+         AFTERWARDS\n\
+         \n\
+         kubectl gatepass break-glass report          who did what, with proof\n\
+         kubectl gatepass revoke --credential-id ID   ends a window before its time\n\
+         \n\
+         CA certificate (SHA-256), in the API server's client CA bundle:\n\
+         {first}\n\
+         {second}\n\
+         {rule}\n",
+        cluster = Escaped(&payload.cluster),
+        count = names.len(),
+        server = Escaped(&payload.server),
+        revision = payload.revision,
+        words = kit.words(),
+        printed = shown_time(now.unix_timestamp()),
+        first = &fingerprint(kit)[..32],
+        second = &fingerprint(kit)[32..],
+    )
+}

@@ -1,0 +1,307 @@
+//! Where windows and their keys lie.
+
+use std::{
+    fs::{self, File},
+    io::{self, Read as _, Write as _},
+    path::{Path, PathBuf},
+};
+
+use time::OffsetDateTime;
+use zeroize::Zeroizing;
+
+use super::{KeyPlace, State, VERSION, Window, WindowError};
+use crate::{
+    paths::{Paths, create_private_dir},
+    prompt::Ui,
+    store::{Entry, Store, StoreError},
+};
+
+/// The windows of one home.
+pub struct Windows {
+    dir: PathBuf,
+}
+
+/// What lies there.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// Open windows.
+    pub open: Vec<Window>,
+    /// Windows that have ended, to be removed.
+    pub ended: Vec<Window>,
+    /// What a person should know of the others.
+    pub notes: Vec<String>,
+}
+
+impl Found {
+    /// Whether there is nothing at all, as nearly always.
+    pub fn is_empty(&self) -> bool {
+        self.open.is_empty() && self.ended.is_empty() && self.notes.is_empty()
+    }
+}
+
+/// No file of a window, and no key, is longer.
+const LARGEST: u64 = 256 * 1024;
+
+impl Windows {
+    /// Nothing is made or read yet.
+    pub fn new(paths: &Paths) -> Self {
+        Self {
+            dir: paths.break_glass_dir(),
+        }
+    }
+
+    /// Keeps a window, which is open from then on, in place of another of the same kit.
+    ///
+    /// The key (PKCS#8, PEM) goes into `store`; where that fails and the person agrees, into a file that only its owner can
+    /// read. Where they do not, the error says how to unlock the keyring, and all can be tried again with the same key.
+    pub fn open(
+        &self,
+        window: &Window,
+        key: &str,
+        store: Result<&Store, &StoreError>,
+        now: OffsetDateTime,
+        ui: &dyn Ui,
+    ) -> Result<Window, WindowError> {
+        if !window.fits(key) {
+            return Err(WindowError::OtherKey);
+        }
+        create_private_dir(&self.dir)?;
+        let mut window = window.clone();
+        let left = match window.state(now) {
+            State::Open(left) => left.unsigned_abs(),
+            State::Ended | State::ClockSetBack => std::time::Duration::from_secs(1),
+        };
+        let saved = store
+            .map_err(Clone::clone)
+            .and_then(|store| store.save(&entry(&window), key.as_bytes(), Some(left)));
+        if let Err(error) = saved {
+            let path = self.key_path(&window);
+            ui.say(&format!(
+                "kubectl-gatepass: the key of the signed certificate cannot be kept in the keyring: {error}\n  next: {}\n  \
+                 or let it lie, unencrypted and readable by you alone, in {} until the window ends or is closed",
+                error.hint(),
+                path.display()
+            ));
+            if !ui.confirm("Keep the key in that file?") {
+                return Err(WindowError::KeyNotKept(error));
+            }
+            write(&path, key.as_bytes())?;
+            window.key = KeyPlace::File;
+        }
+        let path = self.path(&window);
+        let before = read(&path).ok();
+        let json = serde_json::to_vec_pretty(&window).expect("a window is plain JSON");
+        write(&path, &json)?;
+        self.forget_answers(&window);
+        // Only now, so that a crash leaves a window and its key, be it the old one or the new one.
+        if let Some(Ok(before)) = before.map(|before| serde_json::from_slice::<Window>(&before))
+            && before.credential_id != window.credential_id
+            && let Err(error) = self.delete_key(&before, store)
+        {
+            tracing::info!(%error, "the key of the window before was not deleted");
+        }
+        Ok(window)
+    }
+
+    /// All windows. Where there has been none, this costs one look at a directory that does not exist.
+    pub fn find(&self, now: OffsetDateTime) -> Found {
+        let mut found = Found::default();
+        let entries = match fs::read_dir(&self.dir) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return found,
+            Err(error) => {
+                found.notes.push(format!(
+                    "cannot look for open break-glass windows in {}: {error}",
+                    self.dir.display()
+                ));
+                return found;
+            }
+        };
+        let mut paths: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
+        paths.retain(|path| is_window(path));
+        paths.sort();
+        for path in paths {
+            self.judge(&path, now, &mut found);
+        }
+        found
+    }
+
+    fn judge(&self, path: &Path, now: OffsetDateTime, found: &mut Found) {
+        #[derive(serde::Deserialize)]
+        struct Version {
+            version: u64,
+        }
+        let shown = path.display();
+        let bytes = match read(path) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                found
+                    .notes
+                    .push(format!("cannot read the break-glass window {shown}: {error}"));
+                return;
+            }
+        };
+        match serde_json::from_slice::<Version>(&bytes) {
+            Ok(Version { version }) if version != u64::from(VERSION) => {
+                found.notes.push(format!(
+                    "the break-glass window {shown} was opened by another version of this program and is left alone"
+                ));
+                return;
+            }
+            _ => {}
+        }
+        let window = serde_json::from_slice::<Window>(&bytes).ok();
+        // One file per kit: under another name it would be opened and closed beside the one that is meant.
+        let Some(window) = window.filter(|window| self.path(window) == path) else {
+            let aside = path.with_extension("json.unreadable");
+            let moved = fs::rename(path, &aside).map_or_else(
+                |error| format!("it could not be moved away: {error}"),
+                |()| format!("it was moved to {}", aside.display()),
+            );
+            found.notes.push(format!(
+                "the break-glass window {shown} is damaged and was not used; {moved}"
+            ));
+            return;
+        };
+        match window.state(now) {
+            State::Open(_) => found.open.push(window),
+            State::Ended => found.ended.push(window),
+            State::ClockSetBack => found.notes.push(format!(
+                "this machine's clock was set back to before the break-glass window {shown} was opened, so that it is not used; \
+                 set the clock, or close the window: kubectl gatepass break-glass close"
+            )),
+        }
+    }
+
+    /// The key of a window, PEM.
+    pub fn key(
+        &self,
+        window: &Window,
+        store: Result<&Store, &StoreError>,
+    ) -> Result<Zeroizing<String>, WindowError> {
+        let (bytes, place) = match window.key {
+            KeyPlace::File => {
+                let path = self.key_path(window);
+                match read(&path) {
+                    Ok(bytes) => (Some(Zeroizing::new(bytes)), path.display().to_string()),
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                        (None, path.display().to_string())
+                    }
+                    Err(source) => return Err(WindowError::File { path, source }),
+                }
+            }
+            KeyPlace::Store => {
+                let loaded = store
+                    .map_err(Clone::clone)
+                    .and_then(|store| store.load(&entry(window)));
+                (loaded.map_err(WindowError::KeyNotRead)?, "the keyring".into())
+            }
+        };
+        let text = bytes.and_then(|bytes| Some(Zeroizing::new(str::from_utf8(&bytes).ok()?.to_owned())));
+        // What is another's, or was changed, would only make kubectl fail.
+        text.filter(|text| window.fits(text))
+            .ok_or(WindowError::KeyGone(place))
+    }
+
+    /// Removes a window and its key. The window is gone even where the keyring does not delete the key.
+    pub fn close(&self, window: &Window, store: Result<&Store, &StoreError>) -> Result<(), WindowError> {
+        let key = self.delete_key(window, store);
+        let path = self.path(window);
+        let same = read(&path)
+            .ok()
+            .and_then(|bytes| serde_json::from_slice::<Window>(&bytes).ok());
+        // Another may have been opened in its place since.
+        if same.is_none_or(|same| same.credential_id == window.credential_id) {
+            remove(&path)?;
+            self.forget_answers(window);
+        }
+        key
+    }
+
+    /// Where it is noted for a window whether identity provider and issuer answer.
+    pub(in crate::break_glass) fn answers_path(&self, window: &Window) -> PathBuf {
+        self.dir.join(format!("answers-{}.json", start(window)))
+    }
+
+    fn forget_answers(&self, window: &Window) {
+        // What stays is older than half a minute soon.
+        let _ = fs::remove_file(self.answers_path(window));
+    }
+
+    fn delete_key(&self, window: &Window, store: Result<&Store, &StoreError>) -> Result<(), WindowError> {
+        match window.key {
+            KeyPlace::File => remove(&self.key_path(window)),
+            KeyPlace::Store => {
+                let deleted = store
+                    .map_err(Clone::clone)
+                    .and_then(|store| store.delete(&entry(window)));
+                deleted.map(|_| ()).map_err(WindowError::KeyNotDeleted)
+            }
+        }
+    }
+
+    fn path(&self, window: &Window) -> PathBuf {
+        self.dir.join(format!("{PREFIX}{}{SUFFIX}", start(window)))
+    }
+
+    /// Named after the certificate, as a key that is replaced must not be taken for the new one.
+    fn key_path(&self, window: &Window) -> PathBuf {
+        let digits = window.credential_id.bytes().filter(u8::is_ascii_alphanumeric);
+        let name: String = digits.map(char::from).take(26).collect();
+        self.dir.join(format!("key-{name}.pem"))
+    }
+}
+
+const PREFIX: &str = "window-";
+const SUFFIX: &str = ".json";
+
+fn is_window(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str());
+    name.is_some_and(|name| name.starts_with(PREFIX) && name.ends_with(SUFFIX))
+}
+
+fn start(window: &Window) -> String {
+    let mut hash = window.kit_hash.to_string();
+    hash.truncate(16);
+    hash
+}
+
+fn entry(window: &Window) -> Entry<'_> {
+    Entry::BreakGlass {
+        credential: &window.credential_id,
+    }
+}
+
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(LARGEST).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Written beside, flushed, renamed, readable by its owner alone.
+fn write(path: &Path, content: &[u8]) -> Result<(), WindowError> {
+    let put = || {
+        let dir = path.parent().ok_or(io::ErrorKind::NotFound)?;
+        let mut file = tempfile::Builder::new().prefix(".unfinished-").tempfile_in(dir)?;
+        file.write_all(content)?;
+        file.as_file().sync_all()?;
+        file.persist(path)?;
+        #[cfg(unix)]
+        File::open(dir)?.sync_all()?;
+        Ok(())
+    };
+    put().map_err(|source: io::Error| WindowError::File {
+        path: path.into(),
+        source,
+    })
+}
+
+fn remove(path: &Path) -> Result<(), WindowError> {
+    match fs::remove_file(path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(WindowError::File {
+            path: path.into(),
+            source,
+        }),
+        _ => Ok(()),
+    }
+}
