@@ -57,6 +57,10 @@ pub enum Command {
     Logout(Logout),
     /// Show sessions, credentials and where they are kept
     Status(Status),
+    /// Check keyring, clock, issuers, identity providers, kubeconfig and kubectl's policy; one line each, with the remedy
+    ///
+    /// Exits with 1 where something fails; a warning is none.
+    Doctor(Doctor),
     /// For operators: end somebody's access now
     ///
     /// Denies the credentials of a user, group, session or certificate at the API server, within seconds, and their renewal
@@ -90,6 +94,7 @@ impl Command {
             Self::Login(_) => Some("login"),
             Self::Logout(_) => Some("logout"),
             Self::Status(_) => Some("status"),
+            Self::Doctor(_) => Some("doctor"),
             Self::Revoke(_) => Some("revoke"),
             Self::Unrevoke(_) => Some("unrevoke"),
             Self::Revocations(_) => Some("revocations"),
@@ -162,6 +167,23 @@ pub struct Status {
     /// How to print it
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     pub output: Output,
+}
+
+/// `doctor`
+#[derive(Clone, Debug, Args)]
+pub struct Doctor {
+    /// How to print it
+    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
+    /// The kubeconfig [default: as kubectl finds it]
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// Also show the session's ID token to the API servers of its clusters, which must refuse it
+    ///
+    /// An API server that takes it would let in whoever steals one, without Gatepass. It is sent to the API servers that the
+    /// kubeconfig names, so look at them first.
+    #[arg(long)]
+    pub send_id_token: bool,
 }
 
 /// Forms of output.

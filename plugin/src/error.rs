@@ -127,6 +127,9 @@ pub enum Error {
     /// What an API server says to everybody.
     #[error(transparent)]
     Server(#[from] ServerError),
+    /// `doctor` found something.
+    #[error("{0} of the checks failed")]
+    Unwell(usize),
     /// A logout of an issuer that nobody has accepted here: a typing error must not look like a logout.
     #[error("{0} is no issuer that was accepted on this machine; nothing was logged out")]
     NotLoggedOut(IssuerUrl),
@@ -208,7 +211,7 @@ impl Error {
                 Some("name one: kubectl-gatepass logout <issuer URL> [--profile NAME], or use --all".into())
             }
             Self::ExecInfo(_) | Self::Issuer(IssuerError::Key(_)) | Self::Paths(_) | Self::Key(_) | Self::Output(_)
-            | Self::Runtime(_) | Self::ToldBefore => None,
+            | Self::Runtime(_) | Self::ToldBefore | Self::Unwell(_) => None,
         }
     }
 

@@ -16,9 +16,10 @@ use rustls::{
 };
 use serde_json::{Value, json};
 
-/// A request as an issuer sees it: path, proof and body.
+/// A request as an issuer sees it: path, `Authorization`, proof and body.
 pub(crate) struct Asked {
     pub(crate) path: String,
+    pub(crate) authorization: Option<String>,
     pub(crate) proof: Value,
     pub(crate) body: Vec<u8>,
 }
@@ -71,6 +72,7 @@ fn read_request(stream: &mut impl std::io::Read) -> Asked {
         if bytes.len() - end - 4 == length {
             return Asked {
                 path: head.split(' ').nth(1).unwrap().into(),
+                authorization: header("authorization"),
                 proof: header("dpop").map_or(Value::Null, |proof| claims(&proof)),
                 body: bytes.split_off(end + 4),
             };

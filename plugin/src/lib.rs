@@ -12,7 +12,7 @@
 //! Operators end other people's access with [`revocation`]. Where all else is down, [`break_glass`] opens a window. What a quorum signs when identity provider and issuer are gone is
 //! kept and served by [`break_glass`].
 //!
-//! What failed and what to do next is in [`error`] and, for the issuer's codes, [`advice`].
+//! What stands in the way of the next command is found by [`mod@doctor`]; what failed and what to do next is in [`error`] and, for the issuer's codes, [`advice`].
 
 pub mod accepted;
 pub mod advice;
@@ -22,6 +22,7 @@ pub mod certificate;
 pub mod cli;
 pub mod clock;
 pub mod credential;
+pub mod doctor;
 pub mod error;
 pub mod escape;
 pub mod exec_credential;
@@ -122,6 +123,11 @@ pub fn run(cli: Cli, env: &Environment, clock: &dyn Clock, out: &mut impl Write)
                 clock,
                 out,
             )
+        }
+        Command::Doctor(command) => {
+            let paths = paths()?;
+            let settings = settings(&Target::default(), &paths)?;
+            wait_for(doctor::doctor(&command, &settings, env, &paths, clock, out))
         }
         // Neither settings nor keyring: an operator in a hurry must not be held up by what is wrong with them.
         Command::Revoke(command) => wait_for(revocation::revoke(&command, clock, &ui, out)),

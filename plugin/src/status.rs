@@ -7,6 +7,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{
     accepted::{Accepted, AcceptedFile},
+    break_glass::window::{State, Window, Windows},
     cli::Output,
     clock::Clock,
     credential::{Credential, Use},
@@ -31,6 +32,33 @@ struct Row {
     session: SessionRow,
     #[serde(skip_serializing_if = "Option::is_none")]
     credential: Option<CredentialRow>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    break_glass: Option<WindowRow>,
+}
+
+/// An open break-glass window.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct WindowRow {
+    cluster: String,
+    username: String,
+    credential_id: String,
+    seconds_left: i64,
+    not_after: String,
+    forced: bool,
+    #[serde(skip)]
+    announcement: String,
+}
+
+/// One cluster under one profile, or a window of a cluster that is not among those.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Entries {
+    Cluster(Box<Row>),
+    #[serde(rename_all = "camelCase")]
+    Window {
+        break_glass: WindowRow,
+    },
 }
 
 #[derive(Serialize)]
@@ -69,12 +97,33 @@ pub fn status(
     out: &mut impl Write,
 ) -> Result<(), Error> {
     let store = settings.store(paths)?;
+    let now = clock.now();
+    let found = Windows::new(paths).find(now);
+    for note in &found.notes {
+        tracing::warn!("{note}");
+    }
     let mut rows = Vec::new();
-    for accepted in AcceptedFile::new(paths.state_dir()).all()? {
+    let accepted = AcceptedFile::new(paths.state_dir()).all()?;
+    for accepted in &accepted {
         for profile in &accepted.profiles {
-            rows.push(row(&accepted, profile, &store, clock.now()));
+            let window = found
+                .open
+                .iter()
+                .find(|window| window.is_for_issuer(&accepted.url));
+            let row = Row {
+                break_glass: window.and_then(|window| window_row(window, now)),
+                ..row(accepted, profile, &store, now)
+            };
+            rows.push(Entries::Cluster(Box::new(row)));
         }
     }
+    let others = found.open.iter().filter(|window| {
+        !accepted
+            .iter()
+            .any(|accepted| !accepted.profiles.is_empty() && window.is_for_issuer(&accepted.url))
+    });
+    let others = others.filter_map(|window| window_row(window, now));
+    rows.extend(others.map(|break_glass| Entries::Window { break_glass }));
     let written = match output {
         Output::Json => serde_json::to_writer_pretty(&mut *out, &rows)
             .map_err(io::Error::from)
@@ -134,7 +183,23 @@ fn row(accepted: &Accepted, profile: &str, store: &Store, now: OffsetDateTime) -
         client_id: idp.client_id.clone(),
         session,
         credential,
+        break_glass: None,
     }
+}
+
+fn window_row(window: &Window, now: OffsetDateTime) -> Option<WindowRow> {
+    let State::Open(left) = window.state(now) else {
+        return None;
+    };
+    Some(WindowRow {
+        cluster: Escaped(&window.cluster).to_string(),
+        username: format!("break-glass:{}", Escaped(&window.who)),
+        credential_id: window.credential_id.clone(),
+        seconds_left: left.whole_seconds(),
+        not_after: rfc3339(window.not_after)?,
+        forced: window.forced,
+        announcement: window.announcement(),
+    })
 }
 
 fn absent(state: String) -> SessionRow {
@@ -153,7 +218,7 @@ fn rfc3339(unix: i64) -> Option<String> {
         .ok()
 }
 
-fn text(rows: &[Row], out: &mut impl Write) -> io::Result<()> {
+fn text(rows: &[Entries], out: &mut impl Write) -> io::Result<()> {
     if rows.is_empty() {
         return writeln!(
             out,
@@ -163,6 +228,16 @@ fn text(rows: &[Row], out: &mut impl Write) -> io::Result<()> {
     for (index, row) in rows.iter().enumerate() {
         if index > 0 {
             writeln!(out)?;
+        }
+        let row = match row {
+            Entries::Cluster(row) => row,
+            Entries::Window { break_glass } => {
+                writeln!(out, "  {}", message(&break_glass.announcement))?;
+                continue;
+            }
+        };
+        if let Some(window) = &row.break_glass {
+            writeln!(out, "  {}", message(&window.announcement))?;
         }
         let mut line = |name: &str, value: &str| writeln!(out, "  {name:<15}{}", message(value));
         line("cluster", &format!("{} ({})", row.cluster, row.issuer))?;
@@ -204,4 +279,52 @@ fn text(rows: &[Row], out: &mut impl Write) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+    use time::Duration;
+
+    use super::*;
+    use crate::{
+        break_glass::window::tests::{NOW, home, opened, pair, signed},
+        cli::Target,
+        settings::{ConfigFile, Environment, StoreChoice},
+    };
+
+    struct At(OffsetDateTime);
+
+    impl Clock for At {
+        fn now(&self) -> OffsetDateTime {
+            self.0
+        }
+    }
+
+    #[test]
+    fn an_open_window_is_shown_even_of_a_cluster_whose_issuer_was_never_accepted() {
+        let dir = tempfile::tempdir().unwrap();
+        let (paths, windows, store) = home(dir.path());
+        let (certificate, key) = pair(NOW);
+        let window = opened(&windows, &store, &signed(&certificate), &key);
+        let file = ConfigFile {
+            store: StoreChoice::File,
+            ..ConfigFile::default()
+        };
+        let settings = Settings::for_person(&Target::default(), &Environment::default(), file).unwrap();
+        let shown = |output, at| {
+            let mut out = Vec::new();
+            status(output, &settings, &paths, &At(at), &mut out).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        assert!(shown(Output::Text, NOW).contains(&window.announcement()));
+        let json: Value = serde_json::from_str(&shown(Output::Json, NOW)).unwrap();
+        let row = &json[0]["breakGlass"];
+        assert_eq!(
+            (&row["username"], &row["secondsLeft"]),
+            (&"break-glass:alice".into(), &3600.into())
+        );
+        assert_eq!(row["credentialId"], window.credential_id.as_str());
+        assert_eq!(shown(Output::Json, NOW + Duration::hours(2)).trim(), "[]");
+    }
 }

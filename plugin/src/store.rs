@@ -211,7 +211,7 @@ impl Store {
         match entry {
             // Both end within the hour.
             Entry::Credential { .. } | Entry::BreakGlass { .. } => &self.credentials,
-            Entry::Session { .. } => std::slice::from_ref(&self.sessions),
+            Entry::Session { .. } | Entry::Trial => std::slice::from_ref(&self.sessions),
         }
     }
 

@@ -178,6 +178,7 @@ fn a_kubeconfig_cannot_run_the_commands_of_a_person() {
         &["login", &url, "--accept-change", "--browser-command", "/bin/true"][..],
         &["logout", "--all"],
         &["status"],
+        &["doctor"],
     ] {
         let mut command = place.alice.command("kubectl-gatepass");
         command.args(args);

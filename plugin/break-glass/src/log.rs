@@ -317,4 +317,4 @@ fn hash(parts: &[&[u8]]) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -16,7 +16,6 @@ pub struct Recipient(Kind);
 enum Kind {
     X25519(age::x25519::Recipient),
     Tag(age::tag::Recipient),
-    TagPq(Box<age::tagpq::Recipient>),
     Plugin(age::plugin::Recipient),
     Ssh(Box<age::ssh::Recipient>),
 }
@@ -96,17 +95,13 @@ pub enum RecipientError {
     /// More than anybody has.
     #[error("a share file has at most {MOST} recipients")]
     TooMany,
-    /// age refuses to weaken one by another.
-    #[error(
-        "age1tagpq… recipients are made for the time after quantum computers, and age mixes them with no others"
-    )]
-    Mixed,
 }
 
 /// How many recipients a share file may have.
 const MOST: usize = 16;
 
-/// Longer than any recipient: the longest are ssh-rsa lines with a comment, and `age1tagpq1…`.
+/// Longer than any recipient: the longest are the ssh-rsa lines of 4096 bits and plugins' for the time after quantum
+/// computers, with less than 3 KiB.
 const LONGEST: usize = 8 * 1024;
 
 /// The word that stands for a passphrase among recipients.
@@ -147,7 +142,6 @@ impl Recipient {
         Ok(match &self.0 {
             Kind::X25519(key) => Box::new(key.clone()),
             Kind::Tag(key) => Box::new(key.clone()),
-            Kind::TagPq(key) => key.clone(),
             Kind::Ssh(key) => key.clone(),
             Kind::Plugin(key) => Box::new(
                 age::plugin::RecipientPluginV1::new(
@@ -160,10 +154,6 @@ impl Recipient {
             ),
         })
     }
-
-    fn is_post_quantum(&self) -> bool {
-        matches!(self.0, Kind::TagPq(_))
-    }
 }
 
 fn age(text: &str) -> Result<Kind, RecipientError> {
@@ -173,9 +163,6 @@ fn age(text: &str) -> Result<Kind, RecipientError> {
     }
     if let Ok(key) = text.parse() {
         return Ok(Kind::Tag(key));
-    }
-    if let Ok(key) = text.parse() {
-        return Ok(Kind::TagPq(Box::new(key)));
     }
     (text.parse().map(Kind::Plugin)).map_err(|_: &str| RecipientError::MistypedAge)
 }
@@ -233,7 +220,6 @@ impl fmt::Display for Recipient {
         match &self.0 {
             Kind::X25519(key) => key.fmt(f),
             Kind::Tag(key) => key.fmt(f),
-            Kind::TagPq(key) => key.fmt(f),
             Kind::Plugin(key) => key.fmt(f),
             Kind::Ssh(key) => key.fmt(f),
         }
@@ -265,14 +251,8 @@ impl Lock {
             _ if texts.len() > MOST => return Err(RecipientError::TooMany),
             _ => {}
         }
-        let recipients: Vec<_> = (texts.iter())
-            .map(|text| Recipient::parse(text.as_ref()))
-            .collect::<Result<_, _>>()?;
-        let quantum = recipients.iter().filter(|key| key.is_post_quantum()).count();
-        match quantum == 0 || quantum == recipients.len() {
-            true => Ok(Self::Recipients(recipients)),
-            false => Err(RecipientError::Mixed),
-        }
+        let recipients = texts.iter().map(|text| Recipient::parse(text.as_ref()));
+        recipients.collect::<Result<_, _>>().map(Self::Recipients)
     }
 }
 

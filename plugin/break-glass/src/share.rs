@@ -404,4 +404,4 @@ impl fmt::Debug for Share {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

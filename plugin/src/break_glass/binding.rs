@@ -37,8 +37,8 @@ impl Binding {
             ),
             Self::NotBound => format!(
                 "WARNING: no ClusterRoleBinding in the cluster of kubectl's current context names the group {GROUP}: whoever \
-                 breaks the glass may do nothing there (RoleBindings in namespaces were not looked at).\n  next: kubectl \
-                 create clusterrolebinding gatepass-break-glass --clusterrole=cluster-admin --group={GROUP}"
+                 breaks the glass may do nothing there (RoleBindings in namespaces were not looked at).\n  next: \
+                 from Gatepass's repository: kubectl apply -k deploy/break-glass"
             ),
             Self::CannotTell(why) => {
                 format!("Whether the group {GROUP} is still bound in the cluster could not be seen: {why}")

@@ -12,7 +12,10 @@ use gatepass_break_glass::{
 };
 use rand_core::OsRng;
 
-use super::{error::BreakGlassError, log_file};
+use super::{
+    error::BreakGlassError,
+    log_file::{self, Next},
+};
 use crate::{clock::Clock, paths::Paths};
 
 /// Writes into the log; each entry is on the disk before the ceremony goes on.
@@ -30,18 +33,26 @@ impl<'a> Journal<'a> {
         }
     }
 
-    /// Writes an entry and gives the log's new head. A log that does not hold ends the ceremony: what cannot be recorded is
-    /// not done.
+    /// Writes an entry and gives the log's new head. What cannot be recorded is not done; but a log that is broken must not
+    /// close the last way in, so it is put aside, whole, and a new one begins by saying so.
     pub fn add(&self, event: Event) -> Result<Head, BreakGlassError> {
         let mut head = None;
         log_file::append(&self.path, |bytes| {
-            let mut log = Log::parse(bytes).map_err(|source| BreakGlassError::Log {
-                path: self.path.clone(),
-                source,
-            })?;
-            let line = log.append(event, self.clock.now(), &mut OsRng);
+            let now = self.clock.now();
+            let (mut log, first) = match Log::parse(bytes) {
+                Ok(log) => (log, None),
+                Err(error) => (Log::default(), Some(Log::set_aside(bytes, &error))),
+            };
+            let mut lines = String::new();
+            let broken = first.is_some();
+            for event in first.into_iter().chain([event]) {
+                lines.push_str(&log.append(event, now, &mut OsRng));
+            }
             head = log.head();
-            Ok(line)
+            Ok(match broken {
+                true => Next::Begin(lines),
+                false => Next::Append(lines),
+            })
         })?;
         Ok(head.expect("a log with an entry has a head"))
     }

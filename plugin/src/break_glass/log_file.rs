@@ -30,10 +30,18 @@ pub fn read(path: &Path) -> Result<Vec<u8>, BreakGlassError> {
     }
 }
 
-/// Appends what `next` makes of the bytes that are there.
+/// What comes of a log.
+pub enum Next {
+    /// It goes on with these lines.
+    Append(String),
+    /// It is put aside, whole, and a new one begins with these lines.
+    Begin(String),
+}
+
+/// Writes what `next` makes of the bytes that are there.
 pub fn append(
     path: &Path,
-    next: impl FnOnce(&[u8]) -> Result<String, BreakGlassError>,
+    next: impl FnOnce(&[u8]) -> Result<Next, BreakGlassError>,
 ) -> Result<(), BreakGlassError> {
     if let Some(dir) = path.parent() {
         create_private_dir(dir)?;
@@ -49,9 +57,28 @@ pub fn append(
     let _guard = lock_within(locked, PATIENCE).map_err(|source| failed(path, source))?;
     let mut file = open(path)?;
     let before = bytes(&mut file).map_err(|source| failed(path, source))?;
-    let line = next(&before)?;
-    let written = file.write_all(line.as_bytes()).and_then(|()| file.sync_all());
+    let lines = match next(&before)? {
+        Next::Append(lines) => lines,
+        Next::Begin(lines) => {
+            put_aside(path).map_err(|source| failed(path, source))?;
+            file = open(path)?;
+            lines
+        }
+    };
+    let written = file.write_all(lines.as_bytes()).and_then(|()| file.sync_all());
     written.map_err(|source| failed(path, source))
+}
+
+/// Renames a log to a name that no other has.
+fn put_aside(path: &Path) -> io::Result<()> {
+    for number in 1.. {
+        let aside = path.with_extension(format!("broken-{number}.jsonl"));
+        // Whoever puts one aside holds the lock, so nobody else takes the name in between.
+        if !aside.try_exists()? {
+            return std::fs::rename(path, aside);
+        }
+    }
+    unreachable!("some number is free");
 }
 
 fn bytes(file: &mut File) -> io::Result<Vec<u8>> {
@@ -64,5 +91,52 @@ fn failed(path: &Path, source: io::Error) -> BreakGlassError {
     BreakGlassError::File {
         path: path.to_owned(),
         source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_goes_on_and_a_broken_one_is_put_aside_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("gatepass/log.jsonl");
+        assert!(read(&path).unwrap().is_empty());
+        for expected in ["", "a\n"] {
+            append(&path, |before| {
+                assert_eq!(before, expected.as_bytes());
+                Ok(Next::Append("a\n".into()))
+            })
+            .unwrap();
+        }
+        for number in [1, 2] {
+            let before = read(&path).unwrap();
+            append(&path, |_| Ok(Next::Begin(format!("{number}\n")))).unwrap();
+            assert_eq!(read(&path).unwrap(), format!("{number}\n").as_bytes());
+            let aside = path.with_extension(format!("broken-{number}.jsonl"));
+            assert_eq!(read(&aside).unwrap(), before);
+        }
+    }
+
+    #[test]
+    fn two_programs_append_one_after_the_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("gatepass/log.jsonl");
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    let next = |before: &[u8]| Ok(Next::Append(format!("{}\n", before.len())));
+                    append(&path, next).unwrap();
+                });
+            }
+        });
+        let text = String::from_utf8(read(&path).unwrap()).unwrap();
+        let mut length = 0;
+        for line in text.lines() {
+            assert_eq!(line, length.to_string());
+            length += line.len() + 1;
+        }
+        assert_eq!(text.lines().count(), 8);
     }
 }

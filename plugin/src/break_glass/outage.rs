@@ -176,4 +176,4 @@ async fn idp_answers(idp: &PinnedIdp, ca: Option<&str>) -> bool {
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+pub(crate) mod tests;

@@ -69,8 +69,10 @@ pub(super) fn page(kit: &Kit, now: OffsetDateTime) -> String {
          6. Paste what they send back. It prints one more text: send it, too, and\n\
          \x20  paste the answers.\n\
          7. Use kubectl as always. It says BREAK-GLASS each time, for {minutes} minutes at\n\
-         \x20  most. Check with: kubectl auth whoami\n\
-         8. When you are done: kubectl gatepass break-glass close\n\
+         \x20  most. Each request may take 3 seconds while the issuer hangs.\n\
+         8. When you are done:\n\
+         \n\
+         \x20  $ kubectl gatepass break-glass close\n\
          \n\
          IF SOMEBODY CALLS YOU, AND YOU HOLD A SHARE\n\
          \n\
@@ -87,8 +89,12 @@ pub(super) fn page(kit: &Kit, now: OffsetDateTime) -> String {
          \n\
          AFTERWARDS\n\
          \n\
-         kubectl gatepass break-glass report          who did what, with proof\n\
-         kubectl gatepass revoke --credential-id ID   ends a window before its time\n\
+         Who did what, with proof:\n\
+         \n\
+         \x20  $ kubectl gatepass break-glass report\n\
+         \n\
+         Whoever runs the issuer again ends a certificate before its time with its\n\
+         credential ID, which open and close print: kubectl gatepass revoke\n\
          \n\
          CA certificate (SHA-256), in the API server's client CA bundle:\n\
          {first}\n\

@@ -1,16 +1,15 @@
 //! `report` and `status`: what the logs say, and how things stand.
 
-use std::{collections::BTreeMap, io::Write, path::PathBuf};
+use std::{io::Write, path::PathBuf};
 
-use frost_ed25519::Identifier;
 use gatepass_break_glass::{
     approver::{Commitment, SignatureShare, Signing},
     armor::{Armored, Block, blocks},
     kit::Kit,
     log::{Event, Head, Log, Recorded},
     name::Name,
-    report::{Approval, HeardHead, Round, Source, rounds},
-    request::{Request, RequestText, shown_time},
+    report::{HeardHead, Source},
+    request::{RequestText, shown_time},
 };
 use serde_json::json;
 
@@ -57,14 +56,7 @@ pub fn report(command: &Report, desk: &Desk<'_>, out: &mut impl Write) -> Result
     let sources: Vec<_> = files.iter().map(|(name, bytes)| Source { name, bytes }).collect();
     let mut report = gatepass_break_glass::report::Report::new(&sources, &heads);
     let kits = known_kits(&command.kits, desk)?;
-    let mut approvals = Vec::new();
-    for (name, bytes) in &files {
-        let (log, _) = Log::parse_before_break(bytes);
-        for round in rounds(name, &log) {
-            approvals.extend(proven(&round, &kits));
-        }
-    }
-    report.add_approvals(approvals);
+    report.prove(&kits);
     let text = match command.output {
         Output::Text => report.to_string(),
         Output::Json => escape::json(&serde_json::to_string_pretty(&report).expect("plain JSON")),
@@ -104,31 +96,6 @@ fn known_kits(named: &[PathBuf], desk: &Desk<'_>) -> Result<Vec<Kit>, BreakGlass
             .filter_map(|(_, kit)| kit.ok()),
     );
     Ok(known)
-}
-
-/// Who approved in a round, proven by their signature shares over what the kit and the request say was signed.
-fn proven(round: &Round, kits: &[Kit]) -> Vec<Approval> {
-    let Some(kit) = kits.iter().find(|kit| kit.hash() == round.fixed.kit) else {
-        return round.unknown("its kit is not at hand; name it with --kit");
-    };
-    let request = round
-        .asked
-        .as_ref()
-        .and_then(|asked| serde_json::from_value::<Request>(asked.content.clone()).ok())
-        .filter(|request| request.hash().to_string() == round.fixed.request);
-    let Some(Ok(checked)) = request.map(|request| request.check(kit)) else {
-        return round.unknown("the log does not hold the request as it was asked");
-    };
-    let Ok(message) = checked.message(kit, round.fixed.not_before.unwrap_or_default()) else {
-        return round.unknown("what was signed cannot be made again");
-    };
-    let holders: BTreeMap<Name, Identifier> = kit
-        .payload()
-        .holders
-        .iter()
-        .filter_map(|holder| Some((holder.name.clone(), Identifier::try_from(holder.identifier).ok()?)))
-        .collect();
-    round.approvals(&holders, kit.public_keys(), &[message])
 }
 
 /// How things stand with one kit.

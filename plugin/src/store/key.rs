@@ -26,6 +26,8 @@ pub enum Entry<'a> {
         /// The certificate's credential ID: a key never stands in for another's.
         credential: &'a str,
     },
+    /// Nothing: whether a place takes and gives back what it is to hold is tried with it.
+    Trial,
 }
 
 /// The name of a session that a store holds.
@@ -57,6 +59,7 @@ impl Entry<'_> {
             Self::Credential { issuer, .. } => format!("Gatepass credential for {issuer}"),
             Self::Session { idp, .. } => format!("Gatepass session at {idp}"),
             Self::BreakGlass { credential } => format!("Gatepass break-glass key of {credential}"),
+            Self::Trial => "Gatepass trial of the keyring".into(),
         }
     }
 
@@ -71,6 +74,7 @@ impl Entry<'_> {
                 profile,
             } => (SESSION, &[idp, client_id, profile]),
             Self::BreakGlass { credential } => (BREAK_GLASS, &[credential]),
+            Self::Trial => (TRIAL, &[]),
         };
         let mut key = kind.to_owned();
         for part in parts
@@ -104,6 +108,7 @@ pub(crate) fn session(key: &str, state_dir: &Path) -> Option<SessionName> {
 const CREDENTIAL: &str = "credential";
 const SESSION: &str = "session";
 const BREAK_GLASS: &str = "break-glass";
+const TRIAL: &str = "trial";
 
 fn escape(bytes: &[u8], into: &mut String) {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
@@ -182,6 +187,7 @@ mod tests {
             credential("a", "b:c"),
             key(Entry::BreakGlass { credential: "a" }),
             key(Entry::BreakGlass { credential: "a:b" }),
+            key(Entry::Trial),
         ];
         for (at, one) in keys.iter().enumerate() {
             assert!(one.is_ascii() && !one.contains(' '), "{one}");

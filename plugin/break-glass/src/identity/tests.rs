@@ -3,7 +3,6 @@ use std::sync::Mutex;
 use age::secrecy::ExposeSecret;
 use aws_lc_rs::{
     cipher::{AES_256, EncryptingKey, EncryptionContext, UnboundCipherKey},
-    encoding::AsDer as _,
     iv::FixedLength,
     rsa::{KeyPair as RsaKeyPair, KeySize},
     signature::{Ed25519KeyPair, KeyPair as _},
@@ -301,6 +300,21 @@ fn an_identity_file_that_age_encrypted_is_opened_with_its_passphrase() {
     let key: age::x25519::Recipient = x25519().recipient.parse().unwrap();
     let share = age::encrypt_and_armor(&key, b"share").unwrap();
     assert!(matches!(refused(&share), IdentityError::Encrypted { .. }));
+}
+
+#[test]
+fn an_identity_file_that_would_take_for_ever_to_open_is_not_tried() {
+    let mut lock = age::scrypt::Recipient::new(SecretString::from("open sesame".to_owned()));
+    lock.set_work_factor(2);
+    let file = age::encrypt(&lock, x25519().identity.as_bytes()).unwrap();
+    let at = file.windows(3).position(|bytes| bytes == b" 2\n").unwrap();
+    let changed = [&file[..at], b" 21\n", &file[at + 3..]].concat();
+    let mut identities = Identities::new(Answers::of(&["open sesame"]));
+    let refused = identities.read("f", &changed);
+    assert!(
+        matches!(refused, Err(IdentityError::TooMuchWork { .. })),
+        "{refused:?}"
+    );
 }
 
 #[test]

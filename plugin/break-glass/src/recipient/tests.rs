@@ -129,10 +129,7 @@ fn a_passphrase_stands_alone_and_something_must_lock() {
         Err(RecipientError::PassphraseAmongOthers)
     );
     assert_eq!(Lock::parse::<&str>(&[]), Err(RecipientError::Nothing));
-    assert_eq!(
-        Lock::parse(&vec![&recipient; MOST + 1]),
-        Err(RecipientError::TooMany)
-    );
+    assert_eq!(Lock::parse(&[&recipient; MOST + 1]), Err(RecipientError::TooMany));
     let several = Lock::parse(&[&recipient, &ed25519(None).recipient]).unwrap();
     let json = serde_json::to_string(&several).unwrap();
     assert_eq!(serde_json::from_str::<Lock>(&json).unwrap(), several);

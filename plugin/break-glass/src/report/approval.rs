@@ -6,11 +6,14 @@ use data_encoding::HEXLOWER;
 use frost_ed25519::{
     Identifier, SigningPackage, keys::PublicKeyPackage, round1::SigningCommitments, round2::SignatureShare,
 };
-use serde::Serialize;
+use serde::{Deserialize as _, Serialize};
 
+use super::Report;
 use crate::{
-    log::{Asked, Event, Fixed, Log, Recorded},
+    kit::Kit,
+    log::{Asked, Event, Fixed, Log, Purpose, Recorded},
     name::Name,
+    request::{Ask, Request},
 };
 
 /// One run of both rounds, as a log tells of it.
@@ -126,7 +129,57 @@ pub fn rounds(name: &str, log: &Log) -> Vec<Round> {
     rounds
 }
 
+impl Report {
+    /// Finds out who approved, with these kits at hand: each request that a log holds is made into what was signed again,
+    /// and each signature share is checked against it. A share that is not the holder's is a finding.
+    pub fn prove(&mut self, kits: &[Kit]) {
+        let rounds: Vec<_> = self
+            .logs
+            .iter()
+            .flat_map(|one| rounds(&one.name, &one.log))
+            .collect();
+        for round in rounds {
+            self.add_approvals(round.with_kits(kits));
+        }
+    }
+}
+
 impl Round {
+    fn with_kits(&self, kits: &[Kit]) -> Vec<Approval> {
+        let Some(kit) = kits.iter().find(|kit| kit.hash() == self.fixed.kit) else {
+            return self.unknown("the kit is not here");
+        };
+        let Some(asked) = &self.asked else {
+            return self.unknown("the log does not hold the request");
+        };
+        let Some(message) = self.message(kit, asked) else {
+            let why = "the log does not tell of the request that was signed";
+            return self.each(|_| Outcome::NotTheirs { why: why.to_owned() });
+        };
+        let holders = kit.payload().holders.iter().filter_map(|holder| {
+            let identifier = Identifier::try_from(holder.identifier).ok()?;
+            Some((holder.name.clone(), identifier))
+        });
+        self.approvals(&holders.collect(), kit.public_keys(), &[message])
+    }
+
+    /// What was signed, if what the log says of the request is true of it.
+    fn message(&self, kit: &Kit, asked: &Asked) -> Option<Vec<u8>> {
+        let request = Request::deserialize(&asked.content).ok()?;
+        let (purpose, reason) = match &request.ask {
+            Ask::Certificate { reason, .. } => (Purpose::Certificate, Some(reason)),
+            Ask::Drill { .. } => (Purpose::Drill, None),
+            Ask::Kit { .. } => (Purpose::Kit, None),
+        };
+        let told = purpose == asked.purpose && reason == asked.reason.as_ref() && request.by == asked.who;
+        let checked = request.check(kit).ok()?;
+        let is_it = checked.hash().to_string() == self.fixed.request && asked.seconds == checked.seconds();
+        match told && is_it {
+            true => checked.message(kit, self.fixed.not_before.unwrap_or(0)).ok(),
+            false => None,
+        }
+    }
+
     /// Checks every holder's signature shares. `messages` is what was signed, made again from the request and what was
     /// fixed; `holders` and `keys` are the kit's, whose hash must be the one in [`Fixed`]: the caller compares it.
     pub fn approvals(

@@ -300,7 +300,8 @@ fn a_wider_kit_of_an_earlier_revision_is_refused_once_the_narrower_one_was_confi
 fn a_quorum_is_asked_for_no_kit_that_could_not_follow() {
     let (quorum, foreign) = (Quorum::new(), Quorum::new());
     let theirs = foreign.kit.payload();
-    let changes: [(&str, &dyn Fn(&mut Payload)); 10] = [
+    type Change<'a> = (&'static str, &'a dyn Fn(&mut Payload));
+    let changes: [Change<'_>; 10] = [
         ("revision", &|kit| kit.revision = 3),
         ("previous", &|kit| kit.previous = Some(foreign.kit.hash())),
         ("threshold", &|kit| kit.threshold = 3),

@@ -14,7 +14,7 @@ use crate::{
     settings::{ConfigFile, Environment, IssuerUrl},
 };
 
-pub(in crate::break_glass) fn issuers_answer() -> (u16, Value) {
+pub(crate) fn issuers_answer() -> (u16, Value) {
     let now = SystemClock.now().format(&Rfc3339).unwrap();
     let body = json!({
         "clusterId": "c", "name": "prod", "url": ITSELF, "serverTime": now, "identityProviders": [],
@@ -23,12 +23,12 @@ pub(in crate::break_glass) fn issuers_answer() -> (u16, Value) {
     (200, body)
 }
 
-pub(in crate::break_glass) fn idps_answer() -> (u16, Value) {
+pub(crate) fn idps_answer() -> (u16, Value) {
     (200, json!({"issuer": ITSELF, "more": true}))
 }
 
 /// Settings that name an issuer which was accepted together with its identity provider.
-pub(in crate::break_glass) fn accepted(paths: &Paths, issuer: &Fake, idp: &Fake) -> Settings {
+pub(crate) fn accepted(paths: &Paths, issuer: &Fake, idp: &Fake) -> Settings {
     let settings = naming(&issuer.url);
     let accepted = json!({
         "url": issuer.url, "certificateAuthority": issuer.ca, "clusterId": "c", "clusterName": "prod",
