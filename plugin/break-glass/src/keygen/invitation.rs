@@ -136,6 +136,7 @@ impl Invitation {
                 format!("{name}, whose key is {}", recipients.join(" or ")),
             ));
         }
+        said.push(("SHA-256 of the invitation", self.hash()));
         said
     }
 }
