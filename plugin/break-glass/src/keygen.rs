@@ -24,6 +24,7 @@ use crate::{
     armor::ArmorError,
     kit::{Draft, Kit, KitError, Made, signature_bytes},
     name::{Escaped, Name},
+    recipient::RecipientError,
 };
 
 /// Why a key could not be made. Where it is about a text, that text was put aside and all others are kept.
@@ -53,9 +54,14 @@ pub enum KeygenError {
          key: age1…, or the public half of an SSH key file"
     )]
     Passphrase(Name),
-    /// Nothing to encrypt to.
-    #[error("nothing says to which key the share of {0} is encrypted")]
-    NoRecipient(Name),
+    /// Nothing that can be encrypted to.
+    #[error("the share of {name} cannot be encrypted to what the invitation says: {source}")]
+    Recipient {
+        /// Whose.
+        name: Name,
+        /// Why not.
+        source: RecipientError,
+    },
     /// One person would have two shares.
     #[error(
         "the shares of {0} and {1} would be encrypted to the same key: whoever has it would be two holders at once"

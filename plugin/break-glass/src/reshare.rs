@@ -30,8 +30,8 @@
 //! # What the library leaves to its caller
 //!
 //! The last part of repair adds up what it is given and checks nothing; refresh takes whatever shares it is told that the
-//! group has before. So shares that come in are held against the kit, repaired shares of present holders too, and what comes
-//! out signs the new kit in as many quorums as prove that all shares are values of one polynomial with the authority's key at 0.
+//! group has before. So shares that come in are held against the kit, and what comes out signs the new kit in as many
+//! quorums as prove that all shares are values of one polynomial with the authority's key at 0.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -137,14 +137,6 @@ pub fn reshare(
             Some(key) => key.clone(),
             None => repair(&helpers, number, kit.public_keys(), rng)?,
         };
-        // What one of the present holders has is known to everybody who has the kit; a newcomer's is proven below.
-        let known = kit.public_keys().verifying_shares().get(&number);
-        if known.is_some_and(|known| known != key.verifying_share()) {
-            return Err(FrostError::InvalidSecretShare {
-                culprit: Some(number),
-            }
-            .into());
-        }
         keys.insert(number, key);
     }
     drop(helpers);

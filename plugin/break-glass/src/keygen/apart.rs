@@ -10,6 +10,10 @@
 //! - To sign, a holder must have opened the parts of all others. Who writes in the name of a holder whose key they do not have
 //!   cannot: the kit does not come to be.
 //! - A holder signs what their own machine computed from the invitation and the texts, and nothing that a text says.
+//!
+//! What does not hold: six words are 66 bits, so somebody who *writes* the invitation can search for two with the same words
+//! (2^33 tries), and if they carry everybody's texts as well, make a kit with each holder alone. Where nobody is trusted so far,
+//! holders compare the whole hashes of invitation and kit.
 
 use std::{collections::BTreeMap, error::Error, mem};
 

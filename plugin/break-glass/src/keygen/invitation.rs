@@ -9,6 +9,7 @@ use crate::{
     armor::{Armored, Block},
     kit::{Draft, Made},
     name::{Escaped, Name},
+    recipient::{Lock, Recipient},
     words::{Words, sha256},
 };
 
@@ -82,21 +83,20 @@ impl Invitation {
             return Err(KeygenError::Together);
         }
         self.draft.check()?;
-        for (index, (name, recipients)) in self.draft.holders.iter().enumerate() {
-            if recipients.is_empty() {
-                return Err(KeygenError::NoRecipient(name.clone()));
-            }
-            if recipients
-                .iter()
-                .any(|recipient| recipient.trim() == "passphrase")
-            {
+        let mut before: Vec<(&Name, Recipient)> = Vec::new();
+        for (name, recipients) in &self.draft.holders {
+            let lock = Lock::parse(recipients).map_err(|source| KeygenError::Recipient {
+                name: name.clone(),
+                source,
+            })?;
+            let Lock::Recipients(recipients) = lock else {
                 return Err(KeygenError::Passphrase(name.clone()));
+            };
+            let shared = |(_, key): &&(&Name, Recipient)| recipients.contains(key);
+            if let Some((other, _)) = before.iter().find(shared) {
+                return Err(KeygenError::SharedRecipient((*other).clone(), name.clone()));
             }
-            let mut before = self.draft.holders[..index].iter();
-            if let Some((other, _)) = before.find(|(_, theirs)| theirs.iter().any(|one| has(recipients, one)))
-            {
-                return Err(KeygenError::SharedRecipient(other.clone(), name.clone()));
-            }
+            before.extend(recipients.into_iter().map(|recipient| (name, recipient)));
         }
         Ok(())
     }
@@ -136,19 +136,9 @@ impl Invitation {
                 format!("{name}, whose key is {}", recipients.join(" or ")),
             ));
         }
+        said.push(("SHA-256 of the invitation", self.hash()));
         said
     }
-}
-
-/// An SSH key is the same with another comment.
-fn has(recipients: &[String], other: &str) -> bool {
-    let key = |text: &str| {
-        text.split_whitespace()
-            .take(2)
-            .map(str::to_owned)
-            .collect::<Vec<_>>()
-    };
-    recipients.iter().any(|recipient| key(recipient) == key(other))
 }
 
 fn escaped(text: &str) -> String {

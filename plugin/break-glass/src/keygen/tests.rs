@@ -1,12 +1,22 @@
+use std::sync::{LazyLock, Mutex};
+
 use rand_core::OsRng;
 
 use super::*;
 use crate::kit::Limits;
 
-mod apart;
+pub(crate) mod apart;
 
 pub(crate) fn name(name: &str) -> Name {
     Name::try_from(name.to_owned()).unwrap()
+}
+
+/// Somebody's public key, the same each time.
+pub(crate) fn recipient(name: &str) -> String {
+    static KEYS: LazyLock<Mutex<BTreeMap<String, String>>> = LazyLock::new(Mutex::default);
+    let make = || age::x25519::Identity::generate().to_public().to_string();
+    let mut keys = KEYS.lock().unwrap();
+    keys.entry(name.to_owned()).or_insert_with(make).clone()
 }
 
 /// Alice, bob, carol, …, each with a key of their own.
@@ -26,7 +36,7 @@ pub(crate) fn draft(made: Made, threshold: u16, holders: u16) -> Draft {
         authority_days: 3650,
         threshold,
         holders: holders
-            .map(|holder| (name(holder), vec![format!("age1{holder}")]))
+            .map(|holder| (name(holder), vec![recipient(holder)]))
             .collect(),
         limits: Limits {
             longest_seconds: 3600,

@@ -1,7 +1,7 @@
 use rand_core::OsRng;
 
 use super::*;
-use crate::keygen::tests::{made, name, signs};
+use crate::keygen::tests::{apart::made_apart, made, name, signs};
 
 const NOW: i64 = 1_800_000_000;
 
@@ -100,6 +100,9 @@ fn a_lost_share_is_replaced_under_another_number() {
     let (after, _) = reshared(&kit, &shares, &["alice", "bob"], change(&["carol"], &["carol"]));
     let number = |kit: &Kit| kit.holder(&name("carol")).unwrap().identifier;
     assert_ne!(number(&kit), number(&after));
+    // Of somebody who is there, too: the old share is not carried over.
+    let (_, new) = reshared(&kit, &shares, &["alice", "carol"], change(&["carol"], &["carol"]));
+    assert!(shares[2].1.identifier() != new[2].1.identifier());
 }
 
 #[test]
@@ -174,6 +177,15 @@ fn an_old_share_does_not_sign_with_new_ones_but_a_quorum_of_old_ones_does() {
 }
 
 #[test]
+fn a_kit_that_was_made_apart_says_that_its_shares_were_together_since() {
+    let (kit, shares) = made_apart(2, 3);
+    assert_eq!(kit.payload().made, Made::Apart);
+    let (after, _) = reshared(&kit, &shares, &["alice", "bob"], change(&["carol"], &["dave"]));
+    let said = after.payload().differences(kit.payload());
+    assert!(said.iter().any(|said| said.contains("one machine")), "{said:?}");
+}
+
+#[test]
 fn every_share_changes() {
     let (kit, old) = made(2, 3);
     let (_, new) = reshared(&kit, &old, &["alice", "bob"], change(&[], &[]));
@@ -226,7 +238,7 @@ fn a_share_that_is_not_of_this_kit_is_named() {
     // A file whose halves do not belong together, in every field.
     let key = |share: &KeyPackage, of: &KeyPackage, group: &Kit, threshold| {
         KeyPackage::new(
-            *bob.identifier(),
+            *of.identifier(),
             *share.signing_share(),
             *of.verifying_share(),
             *group.public_keys().verifying_key(),
@@ -244,7 +256,22 @@ fn a_share_that_is_not_of_this_kit_is_named() {
         .is_ok()
     );
     another(&kit, with(key(&alice, &bob, &kit, 2)));
-    another(&kit, with(key(&bob, &alice, &kit, 2)));
+    let other_half = KeyPackage::new(
+        *bob.identifier(),
+        *bob.signing_share(),
+        *alice.verifying_share(),
+        *bob.verifying_key(),
+        2,
+    );
+    another(&kit, with(other_half));
+    let other_number = KeyPackage::new(
+        *alice.identifier(),
+        *bob.signing_share(),
+        *bob.verifying_share(),
+        *bob.verifying_key(),
+        2,
+    );
+    another(&kit, with(other_number));
     another(&kit, with(key(&bob, &bob, &other_kit, 2)));
     another(&kit, with(key(&bob, &bob, &kit, 3)));
     let stranger = vec![(name("alice"), alice.clone()), (name("mallory"), bob.clone())];
@@ -317,4 +344,26 @@ fn a_share_that_was_repaired_wrongly_never_comes_into_a_kit() {
     assert!(sign_together(keys.values().take(2), &public, b"message", &mut OsRng).is_ok());
     let refused = sign_as_each_quorum(&keys, &public, b"message", &mut OsRng);
     assert_eq!(refused, Err(FrostError::InvalidSignature));
+}
+
+#[test]
+fn verifying_shares_that_do_not_fit_their_shares_never_come_into_a_kit() {
+    let (kit, shares) = made(2, 3);
+    let mut keys: BTreeMap<_, _> = keys(&shares)
+        .map(|key| (*key.identifier(), key.clone()))
+        .collect();
+    let key = |share: &KeyPackage, of: &KeyPackage| {
+        KeyPackage::new(
+            *share.identifier(),
+            *share.signing_share(),
+            *of.verifying_share(),
+            *share.verifying_key(),
+            2,
+        )
+    };
+    assert!(refresh(keys.clone(), kit.public_keys(), &mut OsRng).is_ok());
+    let (bob, carol) = (&shares[1].1, &shares[2].1);
+    keys.insert(*bob.identifier(), key(bob, carol));
+    let refused = refresh(keys, kit.public_keys(), &mut OsRng);
+    assert!(matches!(refused, Err(FrostError::IncorrectPackage)));
 }

@@ -68,7 +68,7 @@ fn invitation(threshold: u16, holders: u16) -> Invitation {
 
 fn join(invitation: &Invitation, me: &Name) -> (Machine, String) {
     let (joining, text) = Joining::begin(invitation.clone(), me.clone(), &mut OsRng).unwrap();
-    let post = Post(format!("age1{me}"));
+    let post = Post(recipient(me.as_str()));
     let kit = None;
     (Machine { post, joining, kit }, text)
 }
@@ -101,6 +101,24 @@ fn kits(machines: &mut [Machine], texts: &[String]) -> Vec<(Kit, KeyPackage)> {
         machine.kit.take().unwrap()
     };
     machines.iter_mut().map(finish).collect()
+}
+
+/// A kit whose shares were never together.
+pub(crate) fn made_apart(threshold: u16, holders: u16) -> (Kit, Vec<(Name, KeyPackage)>) {
+    let (mut machines, mut texts) = begin(threshold, holders);
+    for _ in 0..3 {
+        texts = round(&mut machines, &texts);
+    }
+    let made = kits(&mut machines, &texts);
+    let kit = made[0].0.clone();
+    let names: Vec<_> = kit
+        .payload()
+        .holders
+        .iter()
+        .map(|holder| holder.name.clone())
+        .collect();
+    let keys = made.into_iter().map(|(_, key)| key);
+    (kit, names.into_iter().zip(keys).collect())
 }
 
 #[test]
@@ -312,7 +330,7 @@ fn who_had_another_round_one_is_named_and_so_is_whose_text_differs() {
 fn a_part_that_cannot_be_opened_can_be_pasted_again() {
     let (mut machines, texts) = begin(2, 2);
     let texts = round(&mut machines, &texts);
-    machines[0].post.0 = "age1mallory".into();
+    machines[0].post.0 = recipient("mallory");
     match machines[0].paste(&texts[1]) {
         Err(error @ KeygenError::Sealed { .. }) => {
             assert!(!error.to_string().contains('\u{1b}'), "{error}");
@@ -320,7 +338,7 @@ fn a_part_that_cannot_be_opened_can_be_pasted_again() {
         }
         other => panic!("{other:?}"),
     }
-    machines[0].post.0 = "age1alice".into();
+    machines[0].post.0 = recipient("alice");
     assert_eq!(machines[0].paste(&texts[1]).unwrap(), Progress::Ready);
 }
 
@@ -330,7 +348,7 @@ fn a_part_that_does_not_fit_its_commitment_names_its_sender_and_may_be_replaced(
     let texts = round(&mut machines, &texts);
     let parts = |text: &str| crate::armor::read::<Text<Round2>>(text).unwrap().body.parts;
     // What bob has for carol, as his part for alice: a point of the right polynomial at the wrong place.
-    let wrong = parts(&texts[1])[&name("carol")].replace("age1carol", "age1alice");
+    let wrong = parts(&texts[1])[&name("carol")].replace(&recipient("carol"), &recipient("alice"));
     let wrong = change::<Round2>(&texts[1], |text| {
         drop(text.body.parts.insert(name("alice"), wrong))
     });
@@ -435,11 +453,11 @@ fn parts_go_to_the_keys_that_the_invitation_names() {
     let (mut machines, texts) = begin(2, 3);
     let texts = round(&mut machines, &texts);
     let text: Text<Round2> = crate::armor::read(&texts[0]).unwrap();
-    let sealed = text.body.parts.iter();
-    let sealed: Vec<_> = sealed
-        .map(|(to, part)| (to.as_str(), part.split(' ').next()))
-        .collect();
-    assert_eq!(sealed, [("bob", Some("age1bob")), ("carol", Some("age1carol"))]);
+    assert_eq!(text.body.parts.len(), 2);
+    for (to, sealed) in &text.body.parts {
+        assert_ne!(*to, name("alice"));
+        assert_eq!(sealed.split(' ').next().unwrap(), recipient(to.as_str()));
+    }
 }
 
 #[test]
@@ -483,17 +501,37 @@ fn an_invitation_is_held_to_what_works_apart() {
         change(&mut draft);
         Invitation::new(draft, &mut OsRng).unwrap_err()
     };
-    let bob = |recipients: &'static [&str]| {
-        move |draft: &mut Draft| {
-            draft.holders[1].1 = recipients.iter().map(|&recipient| recipient.to_owned()).collect();
-        }
+    let bob = |recipients: &[&str]| {
+        let recipients: Vec<_> = recipients.iter().map(|&recipient| recipient.to_owned()).collect();
+        refused(&|draft| draft.holders[1].1.clone_from(&recipients))
     };
-    assert!(matches!(refused(&bob(&["passphrase"])), KeygenError::Passphrase(who) if who == name("bob")));
-    assert!(matches!(refused(&bob(&[])), KeygenError::NoRecipient(who) if who == name("bob")));
+    for passphrase in ["passphrase", " Passphrase "] {
+        assert!(matches!(bob(&[passphrase]), KeygenError::Passphrase(who) if who == name("bob")));
+    }
+    for wrong in [
+        &[][..],
+        &["age1bob"],
+        &["agent"],
+        &["passphrase", &recipient("bob")],
+    ] {
+        assert!(matches!(bob(wrong), KeygenError::Recipient { name: who, .. } if who == name("bob")));
+    }
+    let alices = recipient("alice").to_uppercase();
     assert!(matches!(
-        refused(&bob(&["age1bob", " age1alice"])),
+        bob(&[&recipient("bob"), &alices]),
         KeygenError::SharedRecipient(..)
     ));
+    let point = made(2, 2).0.payload().authority.key;
+    let shared = refused(&|draft| {
+        draft.holders[0].1 = vec![ssh("ssh-ed25519", &[&point], "alice@home")];
+        draft.holders[2]
+            .1
+            .push(ssh("ssh-ed25519", &[&point], "carol@home"));
+    });
+    assert!(
+        matches!(&shared, KeygenError::SharedRecipient(one, other) if *one == name("alice") && *other == name("carol")),
+        "{shared:?}"
+    );
     assert!(matches!(
         refused(&|draft| draft.threshold = 1),
         KeygenError::Kit(_)
@@ -502,18 +540,30 @@ fn an_invitation_is_held_to_what_works_apart() {
         refused(&|draft| draft.limits.longest_seconds = 7200),
         KeygenError::Kit(_)
     ));
-    let shared = refused(&|draft| {
-        draft.holders[0].1 = vec!["ssh-ed25519 AAAA alice@home".into()];
-        draft.holders[2].1.push("ssh-ed25519 AAAA carol@home".into());
-    });
-    assert!(
-        matches!(shared, KeygenError::SharedRecipient(one, other) if one == name("alice") && other == name("carol"))
-    );
+}
+
+/// The line of a `.pub` file (RFC 4253, section 6.6).
+fn ssh(kind: &str, fields: &[&[u8]], comment: &str) -> String {
+    let mut blob = Vec::new();
+    for field in [kind.as_bytes()].iter().chain(fields) {
+        blob.extend(u32::try_from(field.len()).unwrap().to_be_bytes());
+        blob.extend(*field);
+    }
+    format!("{kind} {} {comment}", data_encoding::BASE64.encode(&blob))
+}
+
+#[test]
+fn an_invitation_that_somebody_wrote_by_hand_is_checked() {
     let text = invitation(2, 3).armor();
-    let mut json: serde_json::Value = crate::armor::read::<Any>(&text).unwrap().0;
-    json["id"] = "../x".into();
-    let forged = Invitation::read(&block(&Any(json).armor()));
-    assert!(matches!(forged, Err(KeygenError::Invitation(_))));
+    for (field, value) in [("id", "../x".into()), ("id", "00".into()), ("version", 2.into())] {
+        let mut forged: Any = crate::armor::read(&text).unwrap();
+        forged.0[field] = value;
+        let read = Invitation::read(&block(&forged.armor()));
+        assert!(matches!(read, Err(KeygenError::Invitation(_))));
+        let unread: Invitation = crate::armor::read(&forged.armor()).unwrap();
+        let joined = Joining::begin(unread, name("alice"), &mut OsRng);
+        assert!(matches!(joined, Err(KeygenError::Invitation(_))));
+    }
 }
 
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -526,18 +576,25 @@ impl Armored for Any {
 #[test]
 fn an_invitation_is_shown_whole_and_moves_no_cursor() {
     let mut draft = draft(Made::Apart, 2, 3);
-    let long = format!("ssh-rsa {} bob", "A".repeat(500));
-    draft.holders[1].1.push(long.clone());
-    draft.holders[2].1 = vec!["age1carol\u{202e}\u{1b}[2J".into()];
+    let modulus = [&[0][..], &[0xff; 256]].concat();
+    let long = ssh("ssh-rsa", &[&[1, 0, 1], &modulus], "bob");
+    draft.holders[1].1.push(long);
     draft.limits.openers = vec![name("alice")];
-    let shown = Invitation::new(draft, &mut OsRng).unwrap().describe();
+    let text = Invitation::new(draft, &mut OsRng).unwrap().armor();
+    // One that nobody has checked yet.
+    let mut forged: Any = crate::armor::read(&text).unwrap();
+    forged.0["draft"]["cluster"] = "prod\u{1b}[2J".into();
+    forged.0["draft"]["holders"][2][1][0] = "age1carol\u{202e}".into();
+    let forged: Invitation = crate::armor::read(&forged.armor()).unwrap();
+    let shown = forged.describe();
     let shown: String = shown
         .into_iter()
         .map(|(what, said)| format!("{what}: {said}\n"))
         .collect();
     assert!(!shown.contains(['\u{1b}', '\u{202e}']), "{shown}");
     for said in [
-        "cluster: prod",
+        "cluster: prod\\u{1b}[2J",
+        &forged.hash(),
         "API server: https://10.0.0.1:6443",
         "issuer: none",
         "CA of the API server: SHA-256 ",
@@ -547,9 +604,12 @@ fn an_invitation_is_shown_whole_and_moves_no_cursor() {
         "due after: 90 days",
         "invited at: 2023-11-14T22:13:20Z",
         "the authority lives: 3650 days",
-        "holder: alice, whose key is age1alice",
-        "holder: bob, whose key is age1bob or ssh-rsa with SHA-256 ",
-        "holder: carol, whose key is age1carol\\u{202e}\\u{1b}[2J",
+        &format!("holder: alice, whose key is {}\n", recipient("alice")),
+        &format!(
+            "holder: bob, whose key is {} or ssh-rsa with SHA-256 ",
+            recipient("bob")
+        ),
+        "holder: carol, whose key is age1carol\\u{202e}",
     ] {
         assert!(shown.contains(said), "{said} in {shown}");
     }
