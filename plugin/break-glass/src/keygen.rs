@@ -62,11 +62,6 @@ pub enum KeygenError {
         /// Why not.
         source: RecipientError,
     },
-    /// One person would have two shares.
-    #[error(
-        "the shares of {0} and {1} would be encrypted to the same key: whoever has it would be two holders at once"
-    )]
-    SharedRecipient(Name, Name),
     /// Who joins is not invited.
     #[error("the invitation does not name {0} as a holder; is that the name in it, letter by letter?")]
     NotInvited(Name),

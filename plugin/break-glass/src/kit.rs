@@ -143,7 +143,7 @@ impl Kit {
     }
 
     /// The words by which people know it.
-    pub fn words(&self) -> Words {
+    pub fn words(&self) -> Words<12> {
         self.hash().words()
     }
 
@@ -203,7 +203,7 @@ impl KitHash {
     }
 
     /// The words by which people know the kit.
-    pub fn words(&self) -> Words {
+    pub fn words(&self) -> Words<12> {
         Words::of(&sha256(&[b"gatepass/kit-words/v1\0", &self.0]))
     }
 }

@@ -105,7 +105,7 @@ const MOST: usize = 16;
 const LONGEST: usize = 8 * 1024;
 
 /// The word that stands for a passphrase among recipients.
-const PASSPHRASE: &str = "passphrase";
+pub(crate) const PASSPHRASE: &str = "passphrase";
 
 impl Recipient {
     /// Reads a recipient; the comment of an SSH line is dropped.

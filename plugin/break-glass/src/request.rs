@@ -94,9 +94,9 @@ pub enum RequestError {
     )]
     AnotherKit {
         /// The words of the request's.
-        theirs: Words,
+        theirs: Words<12>,
         /// The words of ours.
-        ours: Words,
+        ours: Words<12>,
     },
     /// Beyond the limits.
     #[error("{0}: it was not made by an unchanged program")]

@@ -252,7 +252,7 @@ impl Delivery<'_> {
                 written.push((share.holder().clone(), path));
             }
             terminal.say(&format!(
-                "\nThe kit of {} has these six words:\n\n    {}\n\nEach holder now opens their share file once and confirms the \
+                "\nThe kit of {} has these words:\n\n    {}\n\nEach holder now opens their share file once and confirms the \
                  words. They are on the printed page, too.",
                 crate::escape::Escaped(&self.kit.payload().cluster),
                 self.kit.words()
@@ -373,7 +373,7 @@ fn join(
     terminal.say("\nThe invitation:");
     terminal.table(&invitation.describe());
     terminal.say(&format!(
-        "\nIts six words:\n\n    {}\n\nCompare them by voice with all other holders: they say to whose keys shares are encrypted.",
+        "\nIts words:\n\n    {}\n\nCompare them by voice with all other holders: they say to whose keys shares are encrypted.",
         invitation.words()
     ));
     if !own_invitation
@@ -539,6 +539,15 @@ fn reshare_here(command: &Reshare, desk: &Desk<'_>) -> Result<(), BreakGlassErro
             .collect(),
     };
     delivery.all(shares)?;
+    for name in change
+        .remove
+        .iter()
+        .filter(|name| new.payload().limits.openers.contains(name))
+    {
+        terminal.say(&format!(
+            "\n{name} holds no share any more, and is still among those who may open."
+        ));
+    }
     terminal.say(&format!(
         "\nREMEMBER: {threshold} OLD shares still sign. Every holder who stays destroys their old share file now; the API server's \
          bundle stays as it is, for the authority is the same."

@@ -34,6 +34,8 @@ pub(super) fn page(kit: &Kit, now: OffsetDateTime) -> String {
             )
         })
         .collect();
+    let words = kit.words().to_string();
+    let words: Vec<_> = words.split(' ').collect();
     let rule = "=".repeat(78);
     format!(
         "{rule}\n\
@@ -48,6 +50,7 @@ pub(super) fn page(kit: &Kit, now: OffsetDateTime) -> String {
          API server   {server}\n\
          This kit     {kit_file}, revision {revision}\n\
          Its words    {words}\n\
+         \x20            {more_words}\n\
          Printed      {printed} UTC\n\
          \n\
          {who}\n\
@@ -104,7 +107,8 @@ pub(super) fn page(kit: &Kit, now: OffsetDateTime) -> String {
         count = names.len(),
         server = Escaped(&payload.server),
         revision = payload.revision,
-        words = kit.words(),
+        words = words[..6].join(" "),
+        more_words = words[6..].join(" "),
         printed = shown_time(now.unix_timestamp()),
         first = &fingerprint(kit)[..32],
         second = &fingerprint(kit)[32..],

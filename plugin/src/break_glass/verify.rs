@@ -144,7 +144,7 @@ fn words(kit: &Kit, due: &[Name]) -> String {
     let payload = kit.payload();
     let mut lines = vec![
         format!(
-            "The kit is genuine: signed by its quorum. Its six words:\n\n    {}\n",
+            "The kit is genuine: signed by its quorum. Its words:\n\n    {}\n",
             kit.words()
         ),
         format!(

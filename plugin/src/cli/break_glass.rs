@@ -15,7 +15,7 @@ pub enum BreakGlass {
     ///
     /// The key is never whole: each holder gets a share, and a quorum of shares signs. Either all holders sit at this machine
     /// in turn, or each is at their own and short texts go to and fro (--apart here, --join there). It ends when every holder has
-    /// opened their share file and confirmed the kit's six words.
+    /// opened their share file and confirmed the kit's words.
     #[command(after_long_help = INIT)]
     Init(Box<Init>),
     /// Break the glass: ask a quorum for a certificate of at most an hour

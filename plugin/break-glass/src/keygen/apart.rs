@@ -4,16 +4,15 @@
 //! nonces, signature shares. Only the second holds secrets, each encrypted to its receiver's keys in the invitation.
 //!
 //! A chat proves nobody's name. What holds against whoever reads and changes all of it:
-//! - The invitation's six words are compared by voice, and its hash is in every text. So everybody encrypts to the same keys.
+//! - The invitation's twelve words are compared by voice, and its hash is in every text. So everybody encrypts to the same keys.
 //! - The second text says which first texts its writer had; the commitments are of use only if all holders have the same (the
 //!   broadcast that RFC 9591 asks for). The fourth says the same of the third, so that nobody is blamed for another's forgery.
 //! - To sign, a holder must have opened the parts of all others. Who writes in the name of a holder whose key they do not have
 //!   cannot: the kit does not come to be.
 //! - A holder signs what their own machine computed from the invitation and the texts, and nothing that a text says.
 //!
-//! What does not hold: six words are 66 bits, so somebody who *writes* the invitation can search for two with the same words
-//! (2^33 tries), and if they carry everybody's texts as well, make a kit with each holder alone. Where nobody is trusted so far,
-//! holders compare the whole hashes of invitation and kit.
+//! Who *writes* the invitation could look for two with the same words, and if they carry everybody's texts as well, make a kit
+//! with each holder alone: so invitation and kit have twelve words, which are 132 bits.
 
 use std::{collections::BTreeMap, error::Error, mem};
 

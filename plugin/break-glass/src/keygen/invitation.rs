@@ -9,7 +9,7 @@ use crate::{
     armor::{Armored, Block},
     kit::{Draft, Made},
     name::{Escaped, Name},
-    recipient::{Lock, Recipient},
+    recipient::Lock,
     words::{Words, sha256},
 };
 
@@ -62,7 +62,7 @@ impl Invitation {
     }
 
     /// The words by which the holders know that they have the same.
-    pub fn words(&self) -> Words {
+    pub fn words(&self) -> Words<12> {
         Words::of(&sha256(&[b"gatepass/invitation-words/v1\0", &self.digest()]))
     }
 
@@ -83,20 +83,14 @@ impl Invitation {
             return Err(KeygenError::Together);
         }
         self.draft.check()?;
-        let mut before: Vec<(&Name, Recipient)> = Vec::new();
         for (name, recipients) in &self.draft.holders {
             let lock = Lock::parse(recipients).map_err(|source| KeygenError::Recipient {
                 name: name.clone(),
                 source,
             })?;
-            let Lock::Recipients(recipients) = lock else {
+            if lock == Lock::Passphrase {
                 return Err(KeygenError::Passphrase(name.clone()));
-            };
-            let shared = |(_, key): &&(&Name, Recipient)| recipients.contains(key);
-            if let Some((other, _)) = before.iter().find(shared) {
-                return Err(KeygenError::SharedRecipient((*other).clone(), name.clone()));
             }
-            before.extend(recipients.into_iter().map(|recipient| (name, recipient)));
         }
         Ok(())
     }

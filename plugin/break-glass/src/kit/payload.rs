@@ -13,6 +13,7 @@ use super::{KitError, KitHash};
 use crate::{
     certificate,
     name::{Escaped, Name, is_plain},
+    recipient::{PASSPHRASE, Recipient},
 };
 
 /// No certificate of a quorum lives longer, whatever a kit says; in seconds.
@@ -166,6 +167,11 @@ impl Draft {
 
     /// Checks what can be checked before the keys are made.
     pub fn check(&self) -> Result<(), KitError> {
+        check_recipients(
+            self.holders
+                .iter()
+                .map(|(name, recipients)| (name, recipients.as_slice())),
+        )?;
         check_texts(
             &self.cluster,
             self.issuer.as_deref(),
@@ -250,6 +256,11 @@ impl Payload {
         )?;
         let names: Vec<_> = self.holders.iter().map(|holder| &holder.name).collect();
         check_quorum(self.threshold, &names)?;
+        check_recipients(
+            self.holders
+                .iter()
+                .map(|holder| (&holder.name, holder.recipients.as_slice())),
+        )?;
         self.limits.check()?;
         if self.authority.not_before >= self.authority.not_after {
             return Err(bounds("its authority ends before it begins".into()));
@@ -430,6 +441,31 @@ fn check_quorum(threshold: u16, names: &[&Name]) -> Result<(), KitError> {
         true => Ok(()),
         false => Err(bounds("two holders have one name".into())),
     }
+}
+
+/// Nobody shall be two holders at once by having one key.
+fn check_recipients<'h>(holders: impl Iterator<Item = (&'h Name, &'h [String])>) -> Result<(), KitError> {
+    let mut before: BTreeMap<String, &Name> = BTreeMap::new();
+    for (name, recipients) in holders {
+        for text in recipients {
+            // The same key may be written in several ways. A passphrase is each holder's own.
+            let key = match Recipient::parse(text) {
+                Ok(recipient) => recipient.to_string(),
+                Err(_) if text == PASSPHRASE => continue,
+                Err(_) => text.clone(),
+            };
+            match before.insert(key, name) {
+                Some(other) if other != name => {
+                    return Err(bounds(format!(
+                        "the shares of {other} and {name} would be locked to the same key: whoever has it would be two \
+                         holders at once"
+                    )));
+                }
+                Some(_) | None => {}
+            }
+        }
+    }
+    Ok(())
 }
 
 pub(crate) fn key_bytes(key: &VerifyingKey) -> Result<[u8; 32], KitError> {

@@ -73,7 +73,8 @@ fn what_is_no_quorum_is_no_kit_even_if_one_signed_it() {
         )
     };
     assert!(signed(&|_| {}).is_ok());
-    let changes: [&dyn Fn(&mut Payload); 14] = [
+    let changes: [&dyn Fn(&mut Payload); 15] = [
+        &|kit| kit.holders[1].recipients = kit.holders[0].recipients.clone(),
         &|kit| kit.threshold = 1,
         &|kit| kit.threshold = 4,
         &|kit| kit.limits.longest_seconds = 3601,

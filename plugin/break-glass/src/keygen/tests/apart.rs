@@ -519,7 +519,7 @@ fn an_invitation_is_held_to_what_works_apart() {
     let alices = recipient("alice").to_uppercase();
     assert!(matches!(
         bob(&[&recipient("bob"), &alices]),
-        KeygenError::SharedRecipient(..)
+        KeygenError::Kit(KitError::Bounds(_))
     ));
     let point = made(2, 2).0.payload().authority.key;
     let shared = refused(&|draft| {
@@ -528,10 +528,7 @@ fn an_invitation_is_held_to_what_works_apart() {
             .1
             .push(ssh("ssh-ed25519", &[&point], "carol@home"));
     });
-    assert!(
-        matches!(&shared, KeygenError::SharedRecipient(one, other) if *one == name("alice") && *other == name("carol")),
-        "{shared:?}"
-    );
+    assert!(shared.to_string().contains("alice and carol"), "{shared:?}");
     assert!(matches!(
         refused(&|draft| draft.threshold = 1),
         KeygenError::Kit(_)
