@@ -154,6 +154,7 @@ pub fn open(command: &Open, mut desk: Desk<'_>, out: &mut impl Write) -> Result<
         kit_hash: kit.hash(),
         cluster: &payload.cluster,
         issuer: payload.issuer.as_deref(),
+        server: &payload.server,
         server_ca: &payload.server_ca,
         who: by.as_str(),
         certificate: &certificate.pem,
@@ -348,6 +349,9 @@ pub fn close(command: &Which, desk: &Desk<'_>) -> Result<(), Error> {
         journal.add(Event::Closed {
             credential_id: window.credential_id.clone(),
         })?;
+        if let Ok(key) = windows.key(window, store.as_ref()) {
+            server::show(window, &key);
+        }
         windows.close(window, store.as_ref()).map_err(Error::Window)?;
         closed += 1;
         desk.terminal.say(&format!(

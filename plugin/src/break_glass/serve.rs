@@ -5,6 +5,7 @@ use zeroize::Zeroizing;
 
 use super::{
     outage::{self, NormalWay},
+    server,
     window::{Found, Window, Windows},
 };
 use crate::{
@@ -75,10 +76,13 @@ impl Question<'_> {
                 self.ui.say(&window.announcement());
                 return Ok(answer);
             }
-            NormalWay::OpenAgain => self.say(
-                "identity provider and issuer answer again, so the open break-glass window is not used; close it with: \
-                 kubectl gatepass break-glass close",
-            ),
+            NormalWay::OpenAgain => {
+                self.say(
+                    "identity provider and issuer answer again, so the open break-glass window is not used; close it with: \
+                     kubectl gatepass break-glass close",
+                );
+                server::show(window, &answer.key);
+            }
             NormalWay::Open => {}
         }
         match normal(MayAsk::No) {

@@ -7,13 +7,16 @@ use std::{
 
 use reqwest::header;
 use rustls::{
-    ClientConfig, RootCertStore, SignatureScheme, client::ResolvesClientCert, pki_types::CertificateDer,
+    ClientConfig, RootCertStore, SignatureScheme,
+    client::{ResolvesClientCert, WantsClientCert},
+    pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer},
     sign::CertifiedKey,
 };
 use time::{OffsetDateTime, PrimitiveDateTime, macros::format_description};
 use url::Url;
 
-use crate::{escape::Escaped, http::HttpError};
+use super::window::Window;
+use crate::{escape::Escaped, http::HttpError, run::wait_for};
 
 /// How long the API server is waited for, its name's address included.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -102,7 +105,7 @@ pub async fn look(server: &str, ca: &str) -> Result<Seen, ServerError> {
 async fn look_within(server: &str, ca: &str, deadline: Duration) -> Result<Seen, ServerError> {
     let url = version_url(server).ok_or_else(|| ServerError::Url(server.into()))?;
     let recorder = Arc::new(Recorder::default());
-    let client = client(ca, recorder.clone())?;
+    let client = client(tls(ca)?.with_client_cert_resolver(recorder.clone()))?;
     let answer = tokio::time::timeout(deadline, client.get(url).send()).await;
     let url = || Escaped(server).to_string();
     let response = answer
@@ -120,6 +123,34 @@ async fn look_within(server: &str, ca: &str, deadline: Duration) -> Result<Seen,
     })
 }
 
+/// Uses a window's certificate once, for nothing but to be seen. An API server drops what it could not tell the issuer's audit
+/// sink within some 80 s, so that the sink would never hear of a window that was used during a longer outage alone.
+pub fn show(window: &Window, key: &str) {
+    let shown = wait_for(async {
+        let Some(url) = version_url(&window.server) else {
+            return Ok(false);
+        };
+        let pem = |text: &str| pem::parse_many(text).unwrap_or_default().into_iter();
+        let chain = pem(&window.certificate).map(|block| CertificateDer::from(block.into_contents()));
+        let keys = pem(key).map(|block| PrivateKeyDer::from(PrivatePkcs8KeyDer::from(block.into_contents())));
+        let Some(key) = { keys }.next() else {
+            return Ok(false);
+        };
+        let Ok(tls) = tls(&window.server_ca) else {
+            return Ok(false);
+        };
+        let Ok(tls) = tls.with_client_auth_cert(chain.collect(), key) else {
+            return Ok(false);
+        };
+        let Ok(client) = client(tls) else { return Ok(false) };
+        let answer = tokio::time::timeout(DEADLINE, client.get(url).send()).await;
+        Ok(matches!(answer, Ok(Ok(_))))
+    });
+    if !matches!(shown, Ok(true)) {
+        tracing::info!("the audit sink may not have heard of the break-glass window");
+    }
+}
+
 fn version_url(server: &str) -> Option<Url> {
     let mut url = Url::parse(server).ok()?;
     let plain = url.scheme() == "https" && url.query().is_none() && url.fragment().is_none();
@@ -129,7 +160,8 @@ fn version_url(server: &str) -> Option<Url> {
     (plain && nobody).then_some(url)
 }
 
-fn client(ca: &str, recorder: Arc<Recorder>) -> Result<reqwest::Client, ServerError> {
+/// TLS to a server whose certificate is of `ca` (PEM) and nobody else's.
+fn tls(ca: &str) -> Result<rustls::ConfigBuilder<ClientConfig, WantsClientCert>, ServerError> {
     let wrong = |problem: String| ServerError::Ca(Escaped(&problem).to_string());
     let mut roots = RootCertStore::empty();
     for block in pem::parse_many(ca).map_err(|error| wrong(error.to_string()))? {
@@ -142,18 +174,19 @@ fn client(ca: &str, recorder: Arc<Recorder>) -> Result<reqwest::Client, ServerEr
         return Err(wrong("it holds no PEM certificate".into()));
     }
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| wrong(error.to_string()))?
-        .with_root_certificates(roots)
-        .with_client_cert_resolver(recorder);
+    let versions = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let versions = versions.map_err(|error| wrong(error.to_string()))?;
+    Ok(versions.with_root_certificates(roots))
+}
+
+fn client(config: ClientConfig) -> Result<reqwest::Client, ServerError> {
     reqwest::Client::builder()
         .tls_backend_preconfigured(config)
         .https_only(true)
         .redirect(reqwest::redirect::Policy::none())
         .user_agent(concat!("kubectl-gatepass/", env!("CARGO_PKG_VERSION")))
         .build()
-        .map_err(|error| wrong(HttpError::from(error).to_string()))
+        .map_err(|error| ServerError::Ca(HttpError::from(error).to_string()))
 }
 
 /// RFC 9110 section 5.6.7, in the one form that servers write.

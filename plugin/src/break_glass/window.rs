@@ -31,6 +31,10 @@ pub struct Window {
     /// URL of the issuer whose place it takes, where the kit names one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub issuer: Option<String>,
+    /// URL of the API server.
+    pub server: String,
+    /// The CA of the API server's certificate, PEM.
+    pub server_ca: String,
     /// Digests of the API server's CA certificates.
     server_ca_digests: BTreeSet<String>,
     /// Who opened it, without `break-glass:`.
@@ -83,6 +87,8 @@ pub struct Signed<'a> {
     pub cluster: &'a str,
     /// URL of the cluster's issuer, where the kit names one.
     pub issuer: Option<&'a str>,
+    /// URL of the API server.
+    pub server: &'a str,
     /// The API server's CA, PEM.
     pub server_ca: &'a str,
     /// Who opens, without `break-glass:`.
@@ -124,6 +130,8 @@ impl Window {
             kit_hash: signed.kit_hash,
             cluster: signed.cluster.into(),
             issuer: signed.issuer.map(str::to_owned),
+            server: signed.server.into(),
+            server_ca: signed.server_ca.into(),
             server_ca_digests,
             who: signed.who.into(),
             // The certificate's own times: the API server knows no others.

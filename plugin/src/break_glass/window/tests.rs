@@ -32,6 +32,7 @@ pub(crate) fn signed(certificate: &str) -> Signed<'_> {
         kit_hash: kit('a'),
         cluster: "prod",
         issuer: Some("https://issuer.example.com"),
+        server: "https://server",
         server_ca: CA,
         who: "alice",
         certificate,
