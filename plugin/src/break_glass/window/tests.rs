@@ -337,6 +337,8 @@ fn a_window_is_written_as_other_versions_will_read_it() {
         "kitHash",
         "cluster",
         "issuer",
+        "server",
+        "serverCa",
         "serverCaDigests",
         "who",
         "notBefore",
