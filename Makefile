@@ -67,6 +67,7 @@ advisories: $(deny) ## known vulnerabilities; says when the database cannot be r
 
 bench: release ## today's figures beside their anchors
 	cargo bench --locked -p gatepass-issuer
+	cargo bench --locked -p gatepass-break-glass --bench ceremony
 	tests/setup
 	cargo build --locked --quiet --workspace --bin hot-path --bin revocation-time
 	GATEPASS_BIN=$(dist) target/debug/hot-path
