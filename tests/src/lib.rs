@@ -8,7 +8,7 @@
 //! - [`machine::Machine`]: a person's home, keyring, browser and kubeconfig, with our `kubectl-gatepass`
 //! - [`exchange::Login`]: the protocol by hand, for acting out thefts
 //! - [`clock::Clock`]: another time for all of them but the API server
-//! - [`person::Person`]: a holder of a break-glass kit; [`talk`], how holders pass texts; [`terminal::Terminal`], where they type
+//! - [`person::Person`]: a holder of a break-glass kit; [`quorum::Made`], the kit; [`talk`], how holders pass texts; [`terminal::Terminal`], where they type
 //! - [`alone::alone`]: a place without a network
 //! - [`pod::Pod`]: an image and a pod as a node runs them
 //! - [`stage::Stage`]: the parts of `make demo` and `make playground`, told step by step
@@ -37,6 +37,7 @@ pub mod person;
 pub mod pki;
 pub mod pod;
 pub mod process;
+pub mod quorum;
 mod shown;
 pub mod stage;
 pub mod talk;

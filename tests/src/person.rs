@@ -37,7 +37,8 @@ pub struct Person {
     pub machine: Machine,
     /// What a share is encrypted to.
     pub recipient: String,
-    cut_off: bool,
+    /// Whether what this person runs has no network at all, not even loopback.
+    pub cut_off: bool,
 }
 
 impl Person {
@@ -122,7 +123,7 @@ impl Person {
     /// `kubectl-gatepass break-glass …` with this person's environment.
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = self.machine.command("kubectl-gatepass");
-        command.arg("break-glass").args(args);
+        command.env("USER", &self.name).arg("break-glass").args(args);
         if !self.cut_off {
             return command;
         }
@@ -160,10 +161,19 @@ impl Person {
         Party::start(&self.name, self.command(args))
     }
 
+    /// Runs kubectl, and gives what it printed once it has announced the window, once.
+    pub fn kubectl_through_window(&self, args: &[&str]) -> Run {
+        let run = self.machine.kubectl(args).expect_ok();
+        let announced = format!("as break-glass:{} until ", self.name);
+        assert_eq!(run.stderr.matches("BREAK-GLASS: ").count(), 1, "{}", run.stderr);
+        assert!(run.stderr.contains(&announced), "{}", run.stderr);
+        run
+    }
+
     /// A shell at a terminal, in which this person types what a page tells them.
     pub fn shell(&self) -> Terminal {
         let mut command = self.machine.command("sh");
-        command.env("PS1", PROMPT).env("ENV", "");
+        command.env("PS1", PROMPT).env("ENV", "").env("USER", &self.name);
         let mut shell = Terminal::start(&command);
         shell.wait_for(PROMPT);
         shell

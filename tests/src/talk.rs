@@ -227,7 +227,6 @@ pub fn talk_through(
         } else if all_over {
             return passed;
         }
-        let said = |party: &Party| format!("--- {}:\n{}\n", party.name, party.said());
         assert!(
             last.elapsed() < PATIENCE,
             "nobody says anything any more:\n{}{}",
@@ -236,6 +235,44 @@ pub fn talk_through(
         );
         nap();
     }
+}
+
+/// Lets people talk among whom everybody's texts go to everybody else, until all of them have ended.
+pub fn circle(parties: &mut [Party], rules: &[(&str, &str)]) -> Vec<Passed> {
+    let prompts: Vec<_> = rules.iter().map(|(prompt, _)| *prompt).collect();
+    let mut passed = Vec::new();
+    let mut last = Instant::now();
+    loop {
+        let over = parties.iter_mut().all(Party::is_over);
+        let mut busy = false;
+        for at in 0..parties.len() {
+            while let Some((number, _)) = parties[at].stderr.read_to(&prompts) {
+                parties[at].tell(rules[number].1);
+                busy = true;
+            }
+            while let Some(text) = parties[at].next_text() {
+                note(&mut passed, &parties[at], &text, &mut |_, _| None);
+                let others = parties.iter_mut().enumerate().filter(|(other, _)| *other != at);
+                others.for_each(|(_, other)| other.tell(&text));
+                busy = true;
+            }
+        }
+        if busy {
+            last = Instant::now();
+        } else if over {
+            return passed;
+        }
+        assert!(
+            last.elapsed() < PATIENCE,
+            "nobody says anything any more:\n{}",
+            parties.iter().map(said).collect::<String>()
+        );
+        nap();
+    }
+}
+
+fn said(party: &Party) -> String {
+    format!("--- {}:\n{}\n", party.name, party.said())
 }
 
 fn note(

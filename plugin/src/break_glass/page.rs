@@ -28,8 +28,9 @@ pub(super) fn page(kit: &Kit, now: OffsetDateTime) -> String {
         .iter()
         .map(|holder| {
             format!(
-                "  {:<16} phone ______________________  {}\n",
+                "  {:<16} phone ____________________  files are ____________________\n  {:<16} {}\n",
                 holder.name.as_str(),
+                "",
                 share(holder.name.as_str())
             )
         })
@@ -43,7 +44,8 @@ pub(super) fn page(kit: &Kit, now: OffsetDateTime) -> String {
          Identity provider and issuer are down, and somebody must get in.\n\
          {rule}\n\
          \n\
-         {threshold} of these {count} people are needed, and nothing else but the API server:\n\
+         {threshold} of these {count} people are needed, and nothing else but the API server. Each has a\n\
+         share file, and opens it with a passphrase or with the file of a key:\n\
          \n\
          {shares}\
          \n\
@@ -64,16 +66,21 @@ pub(super) fn page(kit: &Kit, now: OffsetDateTime) -> String {
          \n\
          \x20  Add --kit FILE if it does not find {kit_file}.\n\
          \x20  Add --as NAME if people do not know you by your login name.\n\
-         3. Holders at your side: type the path of their share file when asked, and\n\
-         \x20  let them type their own secret. Else press Enter, and go on with 4.\n\
-         4. It prints a REQUEST. Paste it, from its BEGIN line to its END line, into\n\
-         \x20  any chat that the holders read. Nothing in it is secret.\n\
-         5. Read the six words of the request to each of them BY VOICE.\n\
-         6. Paste what they send back. It prints one more text: send it, too, and\n\
+         \x20  If it says that issuer and identity provider answer, log in as always; if\n\
+         \x20  that is of no use, add --even-if-they-answer.\n\
+         3. It asks for share files. Each holder at your side types the path of theirs.\n\
+         \x20  When nobody else is at your side, press Enter.\n\
+         4. It asks each of them for the passphrase, or for the file with their key, and\n\
+         \x20  whether they agree. Let them read and type it themselves.\n\
+         5. With {threshold} at your side you are in: go on with 8. Else it prints a REQUEST.\n\
+         \x20  Paste it, from its BEGIN line to its END line, into any chat that the other\n\
+         \x20  holders read. Nothing in it is secret.\n\
+         6. Read the six words of the request to each of them BY VOICE.\n\
+         7. Paste what they send back. It prints one more text: send it, too, and\n\
          \x20  paste the answers.\n\
-         7. Use kubectl as always. It says BREAK-GLASS each time, for {minutes} minutes at\n\
+         8. Use kubectl as always. It says BREAK-GLASS each time, for {minutes} minutes at\n\
          \x20  most. Each request may take 3 seconds while the issuer hangs.\n\
-         8. When you are done:\n\
+         9. When you are done:\n\
          \n\
          \x20  $ kubectl gatepass break-glass close\n\
          \n\
@@ -86,7 +93,8 @@ pub(super) fn page(kit: &Kit, now: OffsetDateTime) -> String {
          \n\
          \x20  and paste the REQUEST. It shows who asks, why, and six words.\n\
          3. Are these the words that you hear? If not: no. Do not agree.\n\
-         4. Type yes, unlock your share, and send back the text that it prints.\n\
+         4. Unlock your share: type your passphrase, or the path of the file with your\n\
+         \x20  key. Then type yes, and send back the text that it prints.\n\
          5. LEAVE IT RUNNING. Paste the next text when it comes, and send back the\n\
          \x20  last one. If it ends before that, begin again with 2.\n\
          \n\
