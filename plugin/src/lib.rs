@@ -135,8 +135,16 @@ pub fn run(cli: Cli, env: &Environment, clock: &dyn Clock, out: &mut impl Write)
         Command::Revocations(command) => wait_for(revocation::revocations(&command, clock, &ui, out)),
         Command::BreakGlass { command } => {
             let paths = paths()?;
+            // A fault in the settings must not keep anybody from a ceremony.
+            let settings = settings(&Target::default(), &paths).unwrap_or_else(|error| {
+                ui.say(&format!(
+                    "kubectl-gatepass: the settings are passed over, and kubectl gets no credential before they are mended: \
+                     {error}"
+                ));
+                Settings::default()
+            });
             let desk = Desk {
-                settings: settings(&Target::default(), &paths)?,
+                settings,
                 paths: &paths,
                 clock,
                 terminal: Arc::new(person::Terminal::standard()),

@@ -158,6 +158,9 @@ impl fmt::Debug for IssuerUrl {
     }
 }
 
+/// The account where none is named.
+const DEFAULT_PROFILE: &str = "default";
+
 /// What one run works with.
 #[derive(Debug)]
 pub struct Settings {
@@ -169,6 +172,18 @@ pub struct Settings {
     pub profile: String,
     /// The rest, from the configuration file alone.
     pub file: ConfigFile,
+}
+
+/// As if nothing were said anywhere.
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            issuer: None,
+            issuer_ca: None,
+            profile: DEFAULT_PROFILE.into(),
+            file: ConfigFile::default(),
+        }
+    }
 }
 
 impl Settings {
@@ -251,7 +266,7 @@ impl Settings {
             .clone()
             .or_else(|| env.var("GATEPASS_PROFILE").map(str::to_owned))
             .or(extension.profile)
-            .unwrap_or_else(|| "default".into());
+            .unwrap_or_else(|| DEFAULT_PROFILE.into());
         if profile.is_empty()
             || profile.len() > 64
             || !profile
