@@ -139,7 +139,7 @@ pub fn open(command: &Open, mut desk: Desk<'_>, out: &mut impl Write) -> Result<
             return Err(BreakGlassError::TheyAnswer(issuer.clone()).into());
         }
     }
-    let journal = Journal::new(desk.paths, desk.clock);
+    let journal = Journal::new(desk.paths, desk.clock, &desk.terminal);
     let offset = desk.offset(&kit);
     let key = CredentialKey::generate()?;
     let request = Request::certificate(&kit, by.clone(), reason, seconds, key.public_point());
