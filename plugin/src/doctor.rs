@@ -22,7 +22,7 @@ use crate::{
     cli::{Connection, Doctor, Output},
     clock::Clock,
     error::Error,
-    escape::message,
+    escape::{self, message},
     kubectl::Kubectl,
     paths::Paths,
     settings::{Environment, Settings},
@@ -164,14 +164,8 @@ fn keyring(store: Result<&Store, &StoreError>) -> Line {
 
 fn print(lines: &[Line], output: Output, out: &mut impl Write) -> io::Result<()> {
     match output {
-        Output::Json => {
-            serde_json::to_writer_pretty(&mut *out, lines)?;
-            writeln!(out)
-        }
-        Output::Yaml => {
-            let yaml = serde_saphyr::to_string(&lines).map_err(io::Error::other)?;
-            write!(out, "{yaml}")
-        }
+        Output::Json => writeln!(out, "{}", escape::json(&serde_json::to_string_pretty(lines)?)),
+        Output::Yaml => write!(out, "{}", escape::yaml(&lines)?),
         Output::Text => {
             for line in lines {
                 let state = match line.state {

@@ -1,6 +1,8 @@
 //! Makes text from outside fit for a terminal.
 
-use std::fmt;
+use std::{fmt, io};
+
+use serde::Serialize;
 
 /// Shows text that came from outside: control and format characters (Unicode Cc and Cf, bidi overrides among them)
 /// appear as `\u{…}`, so that a claim or an error description cannot move the cursor or reorder a line.
@@ -51,6 +53,15 @@ pub fn json(text: &str) -> String {
     safe
 }
 
+/// A value as YAML for terminals: JSON, which is YAML, where characters need JSON's escapes.
+pub fn yaml(value: &impl Serialize) -> io::Result<String> {
+    let text = serde_saphyr::to_string(value).map_err(io::Error::other)?;
+    match is_plain(&text.replace('\n', "")) {
+        true => Ok(format!("{}\n", text.trim_end_matches('\n'))),
+        false => Ok(format!("{}\n", json(&serde_json::to_string_pretty(value)?))),
+    }
+}
+
 /// Whether a text holds nothing but what a terminal shows as it stands.
 pub fn is_plain(text: &str) -> bool {
     !text.chars().any(|c| c.is_control() || is_format(c))
@@ -88,6 +99,19 @@ mod tests {
         let shown = json(&serde_json::to_string_pretty(&value).unwrap());
         assert!(is_plain(&shown.replace('\n', "")), "{shown}");
         assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).unwrap(), value);
+    }
+
+    #[test]
+    fn yaml_means_the_same_and_moves_no_cursor() {
+        for text in ["plain", "a\u{9b}2J\u{202e}\u{e0001}\u{7f}\u{1b}[2Jü\n"] {
+            let value = serde_json::json!([{"reason": text}, 1]);
+            let shown = yaml(&value).unwrap();
+            assert!(is_plain(&shown.replace('\n', "")), "{shown}");
+            assert_eq!(
+                serde_saphyr::from_str::<serde_json::Value>(&shown).unwrap(),
+                value
+            );
+        }
     }
 
     #[test]

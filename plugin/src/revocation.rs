@@ -26,6 +26,7 @@ use crate::{
     cli::{Chosen, Connection, Revocations, Revoke, Unrevoke, Written},
     clock::Clock,
     error::Error,
+    escape,
     keys::random,
     prompt::Ui,
 };
@@ -164,7 +165,7 @@ fn print(
         .map(|json| json + "\n"),
         Written::Yaml => documents
             .iter()
-            .map(list::yaml)
+            .map(escape::yaml)
             .collect::<Result<Vec<_>, _>>()
             .map(|documents| documents.join("---\n")),
     };

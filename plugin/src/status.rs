@@ -12,7 +12,7 @@ use crate::{
     clock::Clock,
     credential::{Credential, Use},
     error::Error,
-    escape::{Escaped, message},
+    escape::{self, Escaped, message},
     paths::Paths,
     session::Session,
     settings::Settings,
@@ -125,12 +125,10 @@ pub fn status(
     let others = others.filter_map(|window| window_row(window, now));
     rows.extend(others.map(|break_glass| Entries::Window { break_glass }));
     let written = match output {
-        Output::Json => serde_json::to_writer_pretty(&mut *out, &rows)
+        Output::Json => serde_json::to_string_pretty(&rows)
             .map_err(io::Error::from)
-            .and_then(|()| writeln!(out)),
-        Output::Yaml => serde_saphyr::to_string(&rows)
-            .map_err(io::Error::other)
-            .and_then(|yaml| write!(out, "{yaml}")),
+            .and_then(|json| writeln!(out, "{}", escape::json(&json))),
+        Output::Yaml => escape::yaml(&rows).and_then(|yaml| write!(out, "{yaml}")),
         Output::Text => text(&rows, out),
     };
     written.map_err(Error::Output)

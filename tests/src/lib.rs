@@ -9,6 +9,7 @@
 //! - [`exchange::Login`]: the protocol by hand, for acting out thefts
 //! - [`clock::Clock`]: another time for all of them but the API server
 //! - [`person::Person`]: a holder of a break-glass kit; [`quorum::Made`], the kit; [`talk`], how holders pass texts; [`terminal::Terminal`], where they type
+//! - [`apart::Quorum`]: three holders, each at a machine of their own, and texts as a changed program makes them
 //! - [`alone::alone`]: a place without a network
 //! - [`pod::Pod`]: an image and a pod as a node runs them
 //! - [`stage::Stage`]: the parts of `make demo` and `make playground`, told step by step
@@ -19,6 +20,7 @@
 #![expect(clippy::missing_panics_doc, reason = "a harness ends a test by panicking")]
 
 pub mod alone;
+pub mod apart;
 pub mod clock;
 pub mod cluster;
 pub mod exchange;

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub struct Name(String);
 
 /// Why one opens the glass: 1 to 500 bytes without control or format characters, so that it cannot move a cursor or reorder
-/// a line on the terminal of whoever is asked to agree.
+/// a line on the terminal of whoever is asked to agree; and without gaps, by which a line that wraps would look like several.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Reason(String);
@@ -24,7 +24,7 @@ pub enum NameError {
     Name(Escaped),
     /// Not a reason.
     #[error(
-        "a reason is 1 to 500 bytes of text on one line, without control or format characters; this is not: {0}"
+        "a reason is 1 to 500 bytes of text on one line, without control or format characters, and without gaps; this is not: {0}"
     )]
     Reason(Escaped),
 }
@@ -92,7 +92,9 @@ impl TryFrom<String> for Reason {
 
     fn try_from(text: String) -> Result<Self, NameError> {
         let fits = !text.trim().is_empty() && text.len() <= 500;
-        match fits && text.chars().all(is_plain) {
+        let mut words = text.split(char::is_whitespace);
+        let gaps = text.chars().any(is_blank) || words.any(str::is_empty);
+        match fits && !gaps && text.chars().all(is_plain) {
             true => Ok(Self(text)),
             false => Err(NameError::Reason(Escaped::new(&text))),
         }
@@ -133,6 +135,11 @@ pub(crate) fn is_plain(c: char) -> bool {
             | '\u{1d173}'..='\u{1d17a}' | '\u{e0001}' | '\u{e0020}'..='\u{e007f}')
 }
 
+/// Whether a character looks like a space and is none.
+fn is_blank(c: char) -> bool {
+    matches!(c, '\u{115f}' | '\u{1160}' | '\u{2800}' | '\u{3164}' | '\u{ffa0}')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -163,7 +170,20 @@ mod tests {
     fn a_reason_moves_no_cursor_and_the_refusal_does_not_either() {
         assert!(Reason::try_from("IdP fort, Ticket 4711 – prüfen".to_owned()).is_ok());
         let long = "a".repeat(501);
-        for bad in ["", "  ", "a\nb", "a\u{1b}[2J", "a\u{202e}b", "a\u{200b}", &long] {
+        for bad in [
+            "",
+            " ",
+            "  ",
+            "a\nb",
+            "a\u{1b}[2J",
+            "a\u{202e}b",
+            "a\u{200b}",
+            "a  gives        nothing",
+            "a \u{2003}b",
+            "a ",
+            "a\u{2800}\u{2800}b",
+            &long,
+        ] {
             let refused = Reason::try_from(bad.to_owned()).unwrap_err().to_string();
             assert!(refused.chars().all(is_plain), "{refused:?}");
         }

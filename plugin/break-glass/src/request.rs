@@ -338,7 +338,8 @@ impl Checked {
         let mut lines = match &self.request.ask {
             Ask::Certificate { reason, seconds, .. } => vec![
                 ("who", format!("{by} (claimed, not proven: hear their voice)")),
-                ("why", Escaped::new(reason.as_str()).to_string()),
+                // Whole: it was held against all that a terminal obeys, and nobody agrees to what they do not see.
+                ("why", reason.to_string()),
                 cluster,
                 ("API server", Escaped::new(&payload.server).to_string()),
                 ("gives", format!("user {USER_PREFIX}{by}, group {GROUP}")),

@@ -29,7 +29,7 @@ pub fn approve(
     out: &mut impl Write,
 ) -> Result<(), Error> {
     let kit = Kits::new(paths).kit(command.which.kit.as_deref())?;
-    let journal = Journal::new(paths, clock);
+    let journal = Journal::new(paths, clock, terminal);
     terminal.say("Paste the request, from its BEGIN line to its END line.");
     let asked = request(&kit, terminal, &journal)?;
     let checked = asked.request.clone().check(&kit);

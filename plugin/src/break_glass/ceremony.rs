@@ -84,7 +84,7 @@ impl<'k> Stage<'k> {
                 ));
             }
             let block = self.terminal.text()?;
-            match self.take(&block, &mut opening) {
+            match self.take(&block, &mut opening, &here) {
                 Ok(Progress::Restarted { by }) => {
                     self.terminal.say(&format!(
                         "{by} committed anew, so round one starts over: everybody else runs `approve` again with the same \
@@ -95,7 +95,11 @@ impl<'k> Stage<'k> {
                     }
                 }
                 Ok(Progress::Need { .. } | Progress::Complete) => {}
-                Err(Error::BreakGlass(error @ (BreakGlassError::Opening(_) | BreakGlassError::Text(_)))) => {
+                Err(Error::BreakGlass(
+                    error @ (BreakGlassError::Opening(_)
+                    | BreakGlassError::Text(_)
+                    | BreakGlassError::Here(_)),
+                )) => {
                     self.journal.add(Event::Refused {
                         request: Some(opening.checked().hash().to_string()),
                         why: error.to_string(),
@@ -255,15 +259,23 @@ impl<'k> Stage<'k> {
         }
     }
 
-    fn take(&self, block: &Block, opening: &mut Opening<'_>) -> Result<Progress, Error> {
+    fn take(&self, block: &Block, opening: &mut Opening<'_>, here: &[Here<'_>]) -> Result<Progress, Error> {
+        // Whoever is here says nothing through the chat. A text in their name would take the place of what they have made
+        // here, and their nonces are used up by then.
+        let elsewhere = |holder: &Name| match here.iter().any(|one| one.share.holder() == holder) {
+            true => Err(BreakGlassError::Here(holder.clone())),
+            false => Ok(()),
+        };
         if block.is::<SignatureShare>() {
             let text: SignatureShare = block.read().map_err(BreakGlassError::from)?;
+            elsewhere(&text.holder)?;
             let progress = opening.signature_share(&text).map_err(BreakGlassError::from)?;
             self.journal.heard::<SignatureShare>(&text.holder, &text.head)?;
             self.journal.signed(&text)?;
             return Ok(progress);
         }
         let text: Commitment = block.read().map_err(BreakGlassError::from)?;
+        elsewhere(&text.holder)?;
         let progress = opening.commitment(&text).map_err(BreakGlassError::from)?;
         self.journal.heard::<Commitment>(&text.holder, &text.head)?;
         self.journal.committed(&text)?;

@@ -110,6 +110,11 @@ pub enum BreakGlassError {
     /// One share twice.
     #[error("the share of {0} was given twice; a quorum is of different people")]
     Twice(Name),
+    /// A text in the name of somebody who signs here.
+    #[error(
+        "{0} is at this machine, and takes part here: a text of theirs is somebody else's, or one too many; leave it out"
+    )]
+    Here(Name),
     /// The log.
     #[error("the log {path} is broken: {source}", path = path.display())]
     Log {

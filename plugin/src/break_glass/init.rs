@@ -177,7 +177,7 @@ fn locked(name: &Name, recipients: &[String]) -> Result<Lock, BreakGlassError> {
 
 fn side_by_side(command: &Init, draft: &Draft, desk: &Desk<'_>) -> Result<(), BreakGlassError> {
     let (kit, shares) = keygen::side_by_side(draft, &mut OsRng)?;
-    let journal = Journal::new(desk.paths, desk.clock);
+    let journal = Journal::new(desk.paths, desk.clock, &desk.terminal);
     journal.add(made(&kit))?;
     let delivery = Delivery {
         kit: &kit,
@@ -406,7 +406,7 @@ fn join(
             Err(error) => terminal.say(&format!("This text is of no use: {error}")),
         }
     };
-    let journal = Journal::new(desk.paths, desk.clock);
+    let journal = Journal::new(desk.paths, desk.clock, &desk.terminal);
     journal.add(made(&kit))?;
     let delivery = Delivery {
         kit: &kit,
@@ -515,7 +515,7 @@ fn reshare_here(command: &Reshare, desk: &Desk<'_>) -> Result<(), BreakGlassErro
     }
     let now = desk.clock.now().unix_timestamp();
     let (new, shares) = reshare_shares(&kit, present, change.clone(), now, &mut OsRng)?;
-    let journal = Journal::new(desk.paths, desk.clock);
+    let journal = Journal::new(desk.paths, desk.clock, &desk.terminal);
     journal.add(Event::Reshared {
         previous: kit.hash(),
         kit: new.hash(),

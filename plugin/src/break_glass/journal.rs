@@ -15,6 +15,7 @@ use rand_core::OsRng;
 use super::{
     error::BreakGlassError,
     log_file::{self, Next},
+    person::Terminal,
 };
 use crate::{clock::Clock, paths::Paths};
 
@@ -22,38 +23,51 @@ use crate::{clock::Clock, paths::Paths};
 pub struct Journal<'a> {
     path: PathBuf,
     clock: &'a dyn Clock,
+    terminal: &'a Terminal,
 }
 
 impl<'a> Journal<'a> {
     /// Nothing is made before the first entry.
-    pub fn new(paths: &Paths, clock: &'a dyn Clock) -> Self {
+    pub fn new(paths: &Paths, clock: &'a dyn Clock, terminal: &'a Terminal) -> Self {
         Self {
             path: log_file::path(paths),
             clock,
+            terminal,
         }
     }
 
     /// Writes an entry and gives the log's new head. What cannot be recorded is not done; but a log that is broken must not
-    /// close the last way in, so it is put aside, whole, and a new one begins by saying so.
+    /// close the last way in, so it is put aside, whole, a new one begins by saying so, and so are the people here told.
     pub fn add(&self, event: Event) -> Result<Head, BreakGlassError> {
-        let mut head = None;
-        log_file::append(&self.path, |bytes| {
+        let (mut head, mut broken) = (None, None);
+        let aside = log_file::append(&self.path, |bytes| {
             let now = self.clock.now();
             let (mut log, first) = match Log::parse(bytes) {
                 Ok(log) => (log, None),
-                Err(error) => (Log::default(), Some(Log::set_aside(bytes, &error))),
+                Err(error) => {
+                    let first = Log::set_aside(bytes, &error);
+                    broken = Some(error);
+                    (Log::default(), Some(first))
+                }
             };
             let mut lines = String::new();
-            let broken = first.is_some();
             for event in first.into_iter().chain([event]) {
                 lines.push_str(&log.append(event, now, &mut OsRng));
             }
             head = log.head();
             Ok(match broken {
-                true => Next::Begin(lines),
-                false => Next::Append(lines),
+                Some(_) => Next::Begin(lines),
+                None => Next::Append(lines),
             })
         })?;
+        if let (Some(aside), Some(error)) = (aside, broken) {
+            self.terminal.say(&format!(
+                "\nWARNING: this machine's log was changed or damaged ({error}). It is put aside, whole: {}\nA new log begins, and \
+                 this goes on. Afterwards somebody has to explain it: kubectl gatepass break-glass report {}\n",
+                aside.display(),
+                aside.display()
+            ));
+        }
         Ok(head.expect("a log with an entry has a head"))
     }
 

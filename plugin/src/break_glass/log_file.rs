@@ -38,11 +38,11 @@ pub enum Next {
     Begin(String),
 }
 
-/// Writes what `next` makes of the bytes that are there.
+/// Writes what `next` makes of the bytes that are there. Gives where those were put, if they were put aside.
 pub fn append(
     path: &Path,
     next: impl FnOnce(&[u8]) -> Result<Next, BreakGlassError>,
-) -> Result<(), BreakGlassError> {
+) -> Result<Option<PathBuf>, BreakGlassError> {
     if let Some(dir) = path.parent() {
         create_private_dir(dir)?;
     }
@@ -57,25 +57,27 @@ pub fn append(
     let _guard = lock_within(locked, PATIENCE).map_err(|source| failed(path, source))?;
     let mut file = open(path)?;
     let before = bytes(&mut file).map_err(|source| failed(path, source))?;
-    let lines = match next(&before)? {
-        Next::Append(lines) => lines,
+    let (lines, aside) = match next(&before)? {
+        Next::Append(lines) => (lines, None),
         Next::Begin(lines) => {
-            put_aside(path).map_err(|source| failed(path, source))?;
+            let aside = put_aside(path).map_err(|source| failed(path, source))?;
             file = open(path)?;
-            lines
+            (lines, Some(aside))
         }
     };
     let written = file.write_all(lines.as_bytes()).and_then(|()| file.sync_all());
-    written.map_err(|source| failed(path, source))
+    written.map_err(|source| failed(path, source))?;
+    Ok(aside)
 }
 
 /// Renames a log to a name that no other has.
-fn put_aside(path: &Path) -> io::Result<()> {
+fn put_aside(path: &Path) -> io::Result<PathBuf> {
     for number in 1.. {
         let aside = path.with_extension(format!("broken-{number}.jsonl"));
         // Whoever puts one aside holds the lock, so nobody else takes the name in between.
         if !aside.try_exists()? {
-            return std::fs::rename(path, aside);
+            std::fs::rename(path, &aside)?;
+            return Ok(aside);
         }
     }
     unreachable!("some number is free");

@@ -120,7 +120,13 @@ pub fn open(command: &Open, mut desk: Desk<'_>, out: &mut impl Write) -> Result<
     let kit = Kits::new(desk.paths).kit(command.ceremony.which.kit.as_deref())?;
     let payload = kit.payload();
     let by = desk.name(command.ceremony.by.as_deref())?;
-    let reason = Reason::try_from(command.reason.clone()).map_err(BreakGlassError::from)?;
+    // A space too many is a slip.
+    let words: Vec<_> = command
+        .reason
+        .split(' ')
+        .filter(|word| !word.is_empty())
+        .collect();
+    let reason = Reason::try_from(words.join(" ")).map_err(BreakGlassError::from)?;
     let seconds = match command.lasts {
         None => payload.limits.longest_seconds.min(LONGEST),
         Some(lasts) => u32::try_from(lasts.whole_seconds()).unwrap_or(u32::MAX),
@@ -133,7 +139,7 @@ pub fn open(command: &Open, mut desk: Desk<'_>, out: &mut impl Write) -> Result<
             return Err(BreakGlassError::TheyAnswer(issuer.clone()).into());
         }
     }
-    let journal = Journal::new(desk.paths, desk.clock);
+    let journal = Journal::new(desk.paths, desk.clock, &desk.terminal);
     let offset = desk.offset(&kit);
     let key = CredentialKey::generate()?;
     let request = Request::certificate(&kit, by.clone(), reason, seconds, key.public_point());
@@ -234,7 +240,7 @@ fn opened(by: &Name, certificate: &Certificate, has_issuer: bool) -> String {
 pub fn drill(command: &Ceremony, desk: &Desk<'_>, out: &mut impl Write) -> Result<(), Error> {
     let kit = Kits::new(desk.paths).kit(command.which.kit.as_deref())?;
     let by = desk.name(command.by.as_deref())?;
-    let journal = Journal::new(desk.paths, desk.clock);
+    let journal = Journal::new(desk.paths, desk.clock, &desk.terminal);
     desk.terminal
         .say("DRILL: both rounds are held, and nobody gets access by it.\n");
     let request = Request::drill(&kit, by, &mut OsRng);
@@ -279,7 +285,7 @@ pub fn recertify(command: &Recertify, desk: &Desk<'_>, out: &mut impl Write) -> 
     let kits = Kits::new(desk.paths);
     let kit = kits.kit(command.ceremony.which.kit.as_deref())?;
     let by = desk.name(command.ceremony.by.as_deref())?;
-    let journal = Journal::new(desk.paths, desk.clock);
+    let journal = Journal::new(desk.paths, desk.clock, &desk.terminal);
     let mut next = kit.payload().clone();
     next.revision += 1;
     next.previous = Some(kit.hash());
@@ -338,7 +344,7 @@ pub fn close(command: &Which, desk: &Desk<'_>) -> Result<(), Error> {
         Some(path) => Some(super::kits::read(path)?.hash()),
         None => None,
     };
-    let journal = Journal::new(desk.paths, desk.clock);
+    let journal = Journal::new(desk.paths, desk.clock, &desk.terminal);
     let store = desk.settings.store(desk.paths);
     let mut closed = 0;
     let open = found

@@ -58,9 +58,7 @@ pub fn report(command: &Report, desk: &Desk<'_>, out: &mut impl Write) -> Result
     let text = match command.output {
         Output::Text => report.to_string(),
         Output::Json => escape::json(&serde_json::to_string_pretty(&report).expect("plain JSON")),
-        Output::Yaml => {
-            serde_saphyr::to_string(&report).map_err(|error| Error::Output(std::io::Error::other(error)))?
-        }
+        Output::Yaml => escape::yaml(&report).map_err(Error::Output)?,
     };
     writeln!(out, "{}", text.trim_end()).map_err(Error::Output)?;
     match report.findings().is_empty() {
@@ -129,8 +127,7 @@ pub fn status(command: &Status, desk: &Desk<'_>, out: &mut impl Write) -> Result
             return writeln!(out, "{text}").map_err(Error::Output);
         }
         Output::Yaml => {
-            let text = serde_saphyr::to_string(&value)
-                .map_err(|error| Error::Output(std::io::Error::other(error)))?;
+            let text = escape::yaml(&value).map_err(Error::Output)?;
             return write!(out, "{text}").map_err(Error::Output);
         }
         Output::Text => {}

@@ -80,7 +80,7 @@ fn confirm(kit: &Kit, share: Share, path: &std::path::Path, desk: &Desk<'_>) -> 
             source,
         })?;
     replace(path, &text, 0o600)?;
-    Journal::new(desk.paths, desk.clock).add(Event::KitConfirmed {
+    Journal::new(desk.paths, desk.clock, &desk.terminal).add(Event::KitConfirmed {
         kit: kit.hash(),
         holder: holder.clone(),
     })?;
@@ -131,9 +131,7 @@ fn show(kit: &Kit, output: Output, now: OffsetDateTime, out: &mut impl Write) ->
     });
     let text = match output {
         Output::Json => escape::json(&serde_json::to_string_pretty(&value).expect("plain JSON")),
-        Output::Yaml => {
-            serde_saphyr::to_string(&value).map_err(|error| Error::Output(std::io::Error::other(error)))?
-        }
+        Output::Yaml => escape::yaml(&value).map_err(Error::Output)?,
         Output::Text => words(kit, &due),
     };
     writeln!(out, "{}", text.trim_end()).map_err(Error::Output)

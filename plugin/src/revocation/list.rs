@@ -123,7 +123,7 @@ pub(super) fn print(
     let rows = || items.iter().map(|item| Row::new(item, now)).collect::<Vec<_>>();
     match output {
         Output::Json => writeln!(out, "{}", json(&rows())?),
-        Output::Yaml => write!(out, "{}", yaml(&rows())?),
+        Output::Yaml => write!(out, "{}", escape::yaml(&rows())?),
         Output::Text if items.is_empty() => writeln!(out, "There are no revocations."),
         Output::Text => table(items, now, out),
     }
@@ -132,15 +132,6 @@ pub(super) fn print(
 /// JSON for terminals.
 pub(super) fn json(value: &impl Serialize) -> io::Result<String> {
     Ok(escape::json(&serde_json::to_string_pretty(value)?))
-}
-
-/// YAML for terminals: JSON, which is YAML, where characters need JSON's escapes.
-pub(super) fn yaml(value: &impl Serialize) -> io::Result<String> {
-    let text = serde_saphyr::to_string(value).map_err(io::Error::other)?;
-    match escape::is_plain(&text.replace('\n', "")) {
-        true => Ok(format!("{}\n", text.trim_end_matches('\n'))),
-        false => Ok(format!("{}\n", json(value)?)),
-    }
 }
 
 const UNCONFIRMED: &str = "not confirmed: no issuer has said that it follows it, so it may not be in force; is one running with \

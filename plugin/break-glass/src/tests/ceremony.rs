@@ -5,7 +5,7 @@ use crate::{
     approver::{Approval, Committed, Fit, Times},
     armor::{self, Armored as _},
     opener::{Certificate, Granted, Opening, Progress},
-    request::{RequestText, begins, shown_time},
+    request::{Ask, RequestText, begins, shown_time},
 };
 
 pub(super) fn approver<'k>(quorum: &'k Quorum, index: usize, request: &Request) -> Approval<'k> {
@@ -145,6 +145,16 @@ fn whoever_approves_sees_who_why_where_and_how_long_and_words_that_are_the_opene
     };
     assert!(line("who").starts_with("alice (claimed, not proven"));
     assert_eq!(line("why"), "IdP down");
+    let mut long = request.clone();
+    let Ask::Certificate { reason: why, .. } = &mut long.ask else {
+        panic!("another request");
+    };
+    *why = reason(&"x".repeat(500));
+    let described = long.check(&quorum.kit).unwrap().describe(&quorum.kit);
+    assert!(
+        described.contains(&("why", "x".repeat(500))),
+        "nobody agrees to what they do not see: {described:?}"
+    );
     assert_eq!(line("cluster"), "prod");
     assert!(line("for").starts_with("60 minutes"));
     assert_eq!(line("words"), request.hash().words().to_string());
