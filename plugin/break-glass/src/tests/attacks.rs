@@ -370,3 +370,23 @@ fn nothing_that_is_signed_can_be_taken_for_something_else() {
     };
     assert_eq!(leaf_to_be_signed(quorum.kit.payload(), &leaf).unwrap()[0], 0x30);
 }
+
+#[test]
+fn a_time_beyond_every_calendar_refuses_round_two_and_ends_no_approver() {
+    let quorum = Quorum::new();
+    let request = quorum.request();
+    let (bob, second) = approver(&quorum, 1, &request).commit(head(), &mut OsRng);
+    let (_alice, first) = approver(&quorum, 0, &request).commit(head(), &mut OsRng);
+    let signing = |not_before| crate::approver::Signing {
+        request: request.hash(),
+        not_before,
+        commitments: BTreeMap::from([(1, first.commitments.clone()), (2, second.commitments.clone())]),
+        head: head(),
+    };
+    // The year -249, both ends of the type, and one whose end has five digits.
+    for not_before in [-70_000_000_000, i64::MIN, i64::MAX, 253_402_300_799] {
+        let refused = bob.check(&signing(not_before), NOW).unwrap_err();
+        assert!(matches!(refused, Refusal::Certificate(_)), "{refused}");
+    }
+    assert!(bob.sign(&signing(NOW - 300), NOW, None, head()).is_ok());
+}
