@@ -390,3 +390,16 @@ fn a_time_beyond_every_calendar_refuses_round_two_and_ends_no_approver() {
     }
     assert!(bob.sign(&signing(NOW - 300), NOW, None, head()).is_ok());
 }
+
+#[test]
+fn nobody_has_a_quorum_encrypt_anothers_share_to_a_key_of_theirs() {
+    let quorum = Quorum::new();
+    let stolen = next(&quorum, |kit| {
+        kit.holders[1].recipients = vec!["age1mallory".into()]
+    });
+    let refused = refused(&quorum, Request::kit(&quorum.kit, name("alice"), &stolen));
+    assert!(
+        matches!(refused, Refusal::Request(RequestError::Limits(_))),
+        "{refused}"
+    );
+}
