@@ -225,8 +225,7 @@ fn a_wrong_signature_share_names_who_sent_it_and_loses_nothing() {
     let _ = opening
         .signature_share(&alice.sign(&signing, NOW, None, head()).unwrap())
         .unwrap();
-    let _ = opening.signature_share(&wrong).unwrap();
-    let refused = opening.finish().unwrap_err();
+    let refused = opening.signature_share(&wrong).unwrap_err();
     assert!(
         matches!(&refused, OpeningError::Wrong(who) if *who == [name("bob")]),
         "{refused}"
@@ -402,4 +401,30 @@ fn nobody_has_a_quorum_encrypt_anothers_share_to_a_key_of_theirs() {
         matches!(refused, Refusal::Request(RequestError::Limits(_))),
         "{refused}"
     );
+}
+
+#[test]
+fn a_false_share_in_somebodys_name_does_not_take_the_place_of_their_true_one() {
+    let quorum = Quorum::new();
+    let request = quorum.request();
+    let mut opening = Opening::begin(&quorum.kit, request.clone()).unwrap();
+    let (alice, first) = approver(&quorum, 0, &request).commit(head(), &mut OsRng);
+    let (bob, second) = approver(&quorum, 1, &request).commit(head(), &mut OsRng);
+    let _ = opening.commitment(&first).unwrap();
+    let _ = opening.commitment(&second).unwrap();
+    let signing = opening.sign(NOW - 300, head()).unwrap().clone();
+    let alices = alice.sign(&signing, NOW, None, head()).unwrap();
+    let mut forged = alices.clone();
+    forged.holder = name("bob");
+    let _ = opening
+        .signature_share(&bob.sign(&signing, NOW, None, head()).unwrap())
+        .unwrap();
+    // Whoever reads the chat has a share to write under bob's name, and bob's approver has ended.
+    let refused = opening.signature_share(&forged).unwrap_err();
+    assert!(
+        matches!(&refused, OpeningError::Wrong(who) if *who == [name("bob")]),
+        "{refused}"
+    );
+    let _ = opening.signature_share(&alices).unwrap();
+    assert!(matches!(opening.finish(), Ok(Granted::Certificate(_))));
 }
