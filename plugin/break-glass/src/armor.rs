@@ -37,12 +37,12 @@ pub enum ArmorError {
     )]
     TooLong,
     /// Not what its label says.
-    #[error("a {label} cannot be read ({source}); was it made by another version of this program?")]
+    #[error("a {label} cannot be read ({why}); was it made by another version of this program?")]
     Content {
         /// The label.
         label: Escaped,
-        /// What is wrong.
-        source: serde_json::Error,
+        /// What is wrong; it can quote the text.
+        why: Escaped,
     },
     /// Something else than what is needed here.
     #[error("this is a {found}, where a {wanted} is needed")]
@@ -128,9 +128,9 @@ impl Block {
                 wanted: T::LABEL,
             });
         }
-        serde_json::from_slice(&self.json).map_err(|source| ArmorError::Content {
+        serde_json::from_slice(&self.json).map_err(|error| ArmorError::Content {
             label: label(),
-            source,
+            why: Escaped::new(&error.to_string()),
         })
     }
 }
@@ -205,5 +205,21 @@ mod tests {
         assert!(matches!(read::<Note>(&changed), Err(ArmorError::Damaged)));
         let endless = format!("-----BEGIN GATEPASS NOTE-----\n{}", "AAAA\n".repeat(LONGEST / 4));
         assert!(matches!(read::<Note>(&endless), Err(ArmorError::TooLong)));
+    }
+
+    #[test]
+    fn what_a_text_says_makes_no_lines_of_its_own() {
+        #[derive(Debug, Serialize, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Strict {}
+
+        impl Armored for Strict {
+            const LABEL: &'static str = "GATEPASS STRICT";
+        }
+
+        let forged = format!("{{\"\\n\\nalice: type your passphrase:{}\":1}}", "x".repeat(9000));
+        let text = pem::encode(&Pem::new(Strict::LABEL, forged));
+        let said = read::<Strict>(&text).unwrap_err().to_string();
+        assert!(!said.contains('\n') && said.len() < 600, "{said}");
     }
 }

@@ -137,7 +137,10 @@ fn serial(hash: &[u8; 32]) -> SerialNumber {
 }
 
 fn date(unix: i64) -> Result<OffsetDateTime, CertificateError> {
-    OffsetDateTime::from_unix_timestamp(unix).map_err(|_| CertificateError::Date(unix))
+    // A round two from anybody can hold any number, and rcgen panics at a year before 0.
+    let date = OffsetDateTime::from_unix_timestamp(unix).ok();
+    let date = date.filter(|date| *date >= OffsetDateTime::UNIX_EPOCH);
+    date.ok_or(CertificateError::Date(unix))
 }
 
 fn to_be_signed(

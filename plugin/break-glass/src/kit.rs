@@ -19,7 +19,7 @@ pub use payload::{Authority, Draft, Holder, LONGEST, Limits, Made, Payload};
 use crate::{
     armor::{self, ArmorError, Armored},
     certificate,
-    name::Name,
+    name::{Escaped, Name},
     words::{Words, sha256},
 };
 
@@ -42,7 +42,7 @@ pub enum KitError {
     Armor(#[from] ArmorError),
     /// Its payload is not what a kit holds.
     #[error("the kit cannot be read ({0}); was it made by another version of this program?")]
-    Content(#[from] serde_json::Error),
+    Content(Escaped),
     /// Its parameters are not those of a quorum.
     #[error("the kit is not one that this program would have made: {0}")]
     Bounds(String),
@@ -100,7 +100,9 @@ impl Kit {
         authority_signature: [u8; 64],
         signature: [u8; 64],
     ) -> Result<Self, KitError> {
-        let payload: Payload = serde_json::from_slice(&bytes)?;
+        let payload: Payload = serde_json::from_slice(&bytes)
+            // It can quote the payload, which is anybody's text before its signature was verified.
+            .map_err(|error| KitError::Content(Escaped::new(&error.to_string())))?;
         let public_keys = payload.check()?;
         let key = UnparsedPublicKey::new(&ED25519, payload.authority.key.as_slice());
         key.verify(&message(&bytes), &signature)

@@ -12,6 +12,7 @@ use crate::{
     kit::{Kit, KitError, signature_bytes},
     log::Head,
     name::Name,
+    report::Proof,
     request::{Checked, Request, RequestError, RequestHash},
     words::{Words, sha256},
 };
@@ -203,9 +204,19 @@ impl<'k> Opening<'k> {
         if !signing.commitments.contains_key(&number) {
             return Err(OpeningError::NotSigning(text.holder.clone()));
         }
-        if share(&text.share).is_none() {
+        let Some(share) = share(&text.share) else {
             return Err(OpeningError::Unreadable(text.holder.clone()));
-        }
+        };
+        // Texts carry nobody's signature. A false one must not take the place of the true one, whose writer has ended.
+        let proof = Proof {
+            identifier: Identifier::try_from(number).map_err(OpeningError::Frost)?,
+            commitments: quorum(self.kit, &self.checked, &signing.commitments)?,
+            share,
+            message: self.checked.message(self.kit, signing.not_before)?,
+        };
+        proof
+            .check(self.kit.public_keys())
+            .map_err(|_| OpeningError::Wrong(vec![text.holder.clone()]))?;
         self.shares.insert(number, text.share.clone());
         Ok(self.progress())
     }

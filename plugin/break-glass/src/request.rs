@@ -216,12 +216,16 @@ impl Request {
                                 holder.name.clone(),
                                 holder.identifier,
                                 holder.verifying_share.clone(),
+                                // `verify --confirm` writes a share file anew for whoever is named here.
+                                holder.recipients.clone(),
                             )
                         })
                         .collect()
                 };
                 if shares(&proposed) != shares(kit.payload()) || proposed.made != kit.payload().made {
-                    return Err(RequestError::Limits("it changes who holds a share".into()));
+                    return Err(RequestError::Limits(
+                        "it changes who holds a share, or to whose key one is encrypted".into(),
+                    ));
                 }
                 What::Kit {
                     bytes,

@@ -225,8 +225,7 @@ fn a_wrong_signature_share_names_who_sent_it_and_loses_nothing() {
     let _ = opening
         .signature_share(&alice.sign(&signing, NOW, None, head()).unwrap())
         .unwrap();
-    let _ = opening.signature_share(&wrong).unwrap();
-    let refused = opening.finish().unwrap_err();
+    let refused = opening.signature_share(&wrong).unwrap_err();
     assert!(
         matches!(&refused, OpeningError::Wrong(who) if *who == [name("bob")]),
         "{refused}"
@@ -369,4 +368,63 @@ fn nothing_that_is_signed_can_be_taken_for_something_else() {
         not_after: NOW + 600,
     };
     assert_eq!(leaf_to_be_signed(quorum.kit.payload(), &leaf).unwrap()[0], 0x30);
+}
+
+#[test]
+fn a_time_beyond_every_calendar_refuses_round_two_and_ends_no_approver() {
+    let quorum = Quorum::new();
+    let request = quorum.request();
+    let (bob, second) = approver(&quorum, 1, &request).commit(head(), &mut OsRng);
+    let (_alice, first) = approver(&quorum, 0, &request).commit(head(), &mut OsRng);
+    let signing = |not_before| crate::approver::Signing {
+        request: request.hash(),
+        not_before,
+        commitments: BTreeMap::from([(1, first.commitments.clone()), (2, second.commitments.clone())]),
+        head: head(),
+    };
+    // The year -249, both ends of the type, and one whose end has five digits.
+    for not_before in [-70_000_000_000, i64::MIN, i64::MAX, 253_402_300_799] {
+        let refused = bob.check(&signing(not_before), NOW).unwrap_err();
+        assert!(matches!(refused, Refusal::Certificate(_)), "{refused}");
+    }
+    assert!(bob.sign(&signing(NOW - 300), NOW, None, head()).is_ok());
+}
+
+#[test]
+fn nobody_has_a_quorum_encrypt_anothers_share_to_a_key_of_theirs() {
+    let quorum = Quorum::new();
+    let stolen = next(&quorum, |kit| {
+        kit.holders[1].recipients = vec!["age1mallory".into()]
+    });
+    let refused = refused(&quorum, Request::kit(&quorum.kit, name("alice"), &stolen));
+    assert!(
+        matches!(refused, Refusal::Request(RequestError::Limits(_))),
+        "{refused}"
+    );
+}
+
+#[test]
+fn a_false_share_in_somebodys_name_does_not_take_the_place_of_their_true_one() {
+    let quorum = Quorum::new();
+    let request = quorum.request();
+    let mut opening = Opening::begin(&quorum.kit, request.clone()).unwrap();
+    let (alice, first) = approver(&quorum, 0, &request).commit(head(), &mut OsRng);
+    let (bob, second) = approver(&quorum, 1, &request).commit(head(), &mut OsRng);
+    let _ = opening.commitment(&first).unwrap();
+    let _ = opening.commitment(&second).unwrap();
+    let signing = opening.sign(NOW - 300, head()).unwrap().clone();
+    let alices = alice.sign(&signing, NOW, None, head()).unwrap();
+    let mut forged = alices.clone();
+    forged.holder = name("bob");
+    let _ = opening
+        .signature_share(&bob.sign(&signing, NOW, None, head()).unwrap())
+        .unwrap();
+    // Whoever reads the chat has a share to write under bob's name, and bob's approver has ended.
+    let refused = opening.signature_share(&forged).unwrap_err();
+    assert!(
+        matches!(&refused, OpeningError::Wrong(who) if *who == [name("bob")]),
+        "{refused}"
+    );
+    let _ = opening.signature_share(&alices).unwrap();
+    assert!(matches!(opening.finish(), Ok(Granted::Certificate(_))));
 }
