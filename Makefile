@@ -5,7 +5,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help demo playground test soak lint advisories bench release image clean
+.PHONY: help demo playground drill test soak lint advisories bench release image clean
 
 host := $(shell rustc -vV | sed -n 's/^host: //p')
 dist := target/dist
@@ -31,6 +31,13 @@ playground: ## the demo's parts left running for you and your browser, until Ctr
 	cargo build --locked --workspace --bin playground
 	wait $$setup
 	GATEPASS_BIN=$(dist) exec target/debug/playground
+
+drill: ## break the glass at a real API server while identity provider and issuer are down, unattended
+	@tests/setup & setup=$$!
+	$(MAKE) release
+	cargo build --locked --workspace --bin drill
+	wait $$setup
+	GATEPASS_BIN=$(dist) exec target/debug/drill
 
 test: ## everything, on real parts; installs and builds what it needs
 	@tests/setup & setup=$$!

@@ -86,9 +86,14 @@ impl Person {
         format!("{}={}", self.name, self.recipient)
     }
 
+    /// Where their commands run.
+    pub fn home(&self) -> PathBuf {
+        self.machine.dir.join("home")
+    }
+
     /// A file in their home.
     pub fn file(&self, name: &str) -> PathBuf {
-        self.machine.dir.join("home").join(name)
+        self.home().join(name)
     }
 
     /// The file with the key to their share.

@@ -11,6 +11,8 @@ pub struct Made {
     dir: PathBuf,
     /// What their names begin with: the cluster and the authority's number.
     stem: String,
+    /// What was shown at the terminal where it was made, if it was made at one.
+    pub shown: String,
 }
 
 /// What a person answers to every question of an init, a ceremony or a recertification.
@@ -31,6 +33,7 @@ impl Made {
         Self {
             dir: dir.to_owned(),
             stem: stem.expect("a plain name").to_owned(),
+            shown: String::new(),
         }
     }
 
@@ -52,8 +55,11 @@ impl Made {
         }
         let words: Vec<_> = words.iter().map(String::as_str).collect();
         let rules = [&[YES], secrets].concat();
-        maker.at_terminal(&words).answer(&rules).expect_ok();
-        Self::in_dir(&maker.file("."))
+        let ended = maker.at_terminal(&words).answer(&rules).expect_ok();
+        Self {
+            shown: ended.shown,
+            ..Self::in_dir(&maker.home())
+        }
     }
 
     /// The kit.

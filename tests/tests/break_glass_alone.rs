@@ -89,7 +89,7 @@ fn side_by_side_two_of_three_let_one_in_until_the_window_ends_or_is_closed() {
     stay_out(&alice);
 
     let reason = ["open", "--reason", "IdP down, ticket 4711"];
-    let shares = made.shares(&[&bob, &carol]);
+    let shares = made.shares(&[&carol, &bob]);
     let shares: Vec<_> = shares.iter().map(String::as_str).collect();
     let open = [&reason[..], &shares].concat();
     let rules = [YES, secrets[0]];
@@ -104,6 +104,12 @@ fn side_by_side_two_of_three_let_one_in_until_the_window_ends_or_is_closed() {
         assert!(opened.shown.contains(part), "{part}: {}", opened.shown);
     }
     assert!(!opened.shown.contains("BEGIN GATEPASS"), "{}", opened.shown);
+    let asked = opened.shown.matches("passphrase of ").count();
+    assert_eq!(
+        asked, 1,
+        "carol's share does not need bob's key: {}",
+        opened.shown
+    );
     assert_eq!(opened.stdout, "");
     get_in(&alice);
     get_in(&alice);
@@ -222,7 +228,7 @@ fn apart_each_is_at_their_own_machine_and_only_texts_cross() {
     let erin = Person::new(&dir, "erin", Key::SshRsa).cut_off();
     let holders = [&bob, &carol, &erin];
     let mut passed = make_apart(&holders, &cluster);
-    let made = holders.map(|person| Made::in_dir(&person.file(".")));
+    let made = holders.map(|person| Made::in_dir(&person.home()));
     let read = |made: &Made| fs::read_to_string(made.kit()).expect("init wrote it");
     assert!(
         made.iter().all(|own| read(own) == read(&made[0])),

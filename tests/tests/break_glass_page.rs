@@ -56,7 +56,7 @@ impl Office {
     fn newcomer(&self, dir: &std::path::Path, cluster: &Cluster) -> Person {
         let dave = Person::new(dir, "dave", Key::X25519);
         dave.uses(cluster, GONE);
-        Made::in_dir(&self.erin.file(".")).hand_to(&dave);
+        Made::in_dir(&self.erin.home()).hand_to(&dave);
         dave
     }
 

@@ -268,6 +268,11 @@ impl<'k> Approval<'k> {
 }
 
 impl Committed<'_> {
+    /// Whose share it is.
+    pub fn holder(&self) -> &Name {
+        self.approval.holder()
+    }
+
     /// Looks at round two without using up the nonces.
     pub fn check(&self, signing: &Signing, now: i64) -> Result<Times, Refusal> {
         self.package(signing)?;

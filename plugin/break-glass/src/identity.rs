@@ -1,6 +1,10 @@
 //! The keys that open share files, as people keep them: files of age and OpenSSH, plugins, passphrases.
 
-use std::{io::Read as _, mem, str, sync::Arc};
+use std::{
+    io::{BufRead as _, Read as _},
+    mem, str,
+    sync::Arc,
+};
 
 use age::{
     Callbacks, Decryptor,
@@ -8,9 +12,13 @@ use age::{
     secrecy::SecretString,
     ssh::{ParseRecipientKeyError, UnsupportedKey},
 };
+use base64::{
+    Engine as _,
+    prelude::{BASE64_STANDARD, BASE64_STANDARD_NO_PAD},
+};
 use zeroize::Zeroizing;
 
-use crate::name::Escaped;
+use crate::{name::Escaped, words::sha256};
 
 /// The person at this machine, as far as keys need them. What they are shown is fit for a terminal.
 pub trait Person: Send + Sync {
@@ -365,8 +373,37 @@ fn other_ssh(file: Escaped, kind: &str) -> IdentityError {
     }
 }
 
+/// Whether the key in a file could open a share file, as far as that shows before anybody is asked for a passphrase: an SSH key
+/// says in the clear which one it is, and a share file which SSH keys it is locked to (age's specification, "ssh-ed25519" and
+/// "ssh-rsa" recipient stanzas).
+pub fn may_open(key: &[u8], share: &[u8]) -> bool {
+    let Some(public) = ssh_public(key) else {
+        return true;
+    };
+    let tag = BASE64_STANDARD_NO_PAD.encode(&sha256(&[&public])[..4]);
+    let mut lines = ArmoredReader::new(share).take(LONGEST as u64).split(b'\n');
+    let mut header = lines
+        .by_ref()
+        .map_while(Result::ok)
+        .take_while(|line| !line.starts_with(b"---"));
+    header.any(|line| {
+        let line = String::from_utf8_lossy(&line);
+        let words: Vec<_> = line.split(' ').collect();
+        matches!(words[..], ["->", kind, of, ..] if kind.starts_with("ssh-") && of == tag)
+    })
+}
+
+/// The public part of an OpenSSH private key, as its protocol writes it.
+fn ssh_public(file: &[u8]) -> Option<Vec<u8>> {
+    let text = str::from_utf8(file).ok()?;
+    let text = &text[text.find("-----BEGIN ")?..];
+    let key = age::ssh::Identity::from_buffer(text.as_bytes(), None).ok()?;
+    let recipient = age::ssh::Recipient::try_from(key).ok()?.to_string();
+    BASE64_STANDARD.decode(recipient.split(' ').nth(1)?).ok()
+}
+
 /// Whether bytes say that age made them, armored or not.
-pub(crate) fn is_age(file: &[u8]) -> bool {
+pub fn is_age(file: &[u8]) -> bool {
     let file = file.trim_ascii_start();
     file.starts_with(b"-----BEGIN AGE ENCRYPTED FILE-----") || file.starts_with(b"age-encryption.org/")
 }

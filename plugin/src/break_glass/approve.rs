@@ -84,7 +84,7 @@ pub fn approve(
                 if typed.as_deref() == Some(&*begins) {
                     break (signing, typed);
                 }
-                terminal.say("That is not the time at which it begins; nothing was signed. Paste the text again, or end this with Ctrl-C.");
+                terminal.say("Nothing was signed. Paste the text again, or end this with Ctrl-C.");
             }
         }
     };

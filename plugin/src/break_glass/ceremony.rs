@@ -325,11 +325,19 @@ pub fn typed(
         return Ok(None);
     };
     terminal.say(&format!(
-        "By this machine's clock {why}:\n  it begins    {begins} UTC\n  it ends      {ends} UTC\n  your clock   {} UTC\nIf a clock on \
+        "{}: by this machine's clock {why}:\n  it begins    {begins} UTC\n  it ends      {ends} UTC\n  your clock   {} UTC\nIf a clock on \
          the wall agrees with the certificate and not with this machine, type the time at which it begins; else press Enter.",
+        committed.holder(),
         shown_time(now)
     ));
-    terminal.ask("It begins at (YYYY-MM-DD HH:MM, UTC):").map(Some)
+    loop {
+        let typed = terminal.ask("It begins at (YYYY-MM-DD HH:MM, UTC):")?;
+        if typed.is_empty() || typed == begins {
+            return Ok(Some(typed));
+        }
+        // A slip must not end a ceremony.
+        terminal.say("That is not how it is shown above. Type it again, or press Enter to refuse.");
+    }
 }
 
 /// Prints a text that has to reach others.

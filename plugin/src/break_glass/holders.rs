@@ -6,7 +6,7 @@ use std::{
 };
 
 use gatepass_break_glass::{
-    identity::{Identities, Person},
+    identity::{Identities, Person, is_age, may_open},
     share::{Share, ShareError},
 };
 
@@ -22,7 +22,7 @@ pub fn open(path: &Path, identities: &[PathBuf], terminal: &Arc<Terminal>) -> Re
         path: path.to_owned(),
         source,
     };
-    let mut refused = match Share::decrypt(&file, &keys(identities, terminal)?) {
+    let mut refused = match decrypt(&file, identities, terminal)? {
         Ok(share) => return Ok(share),
         Err(error) => error,
     };
@@ -38,18 +38,48 @@ pub fn open(path: &Path, identities: &[PathBuf], terminal: &Arc<Terminal>) -> Re
             Ok(answer) if !answer.is_empty() => answer,
             _ => break,
         };
-        match keys(&[answer.into()], terminal) {
-            Ok(keys) => match Share::decrypt(&file, &keys) {
-                Ok(share) => return Ok(share),
-                Err(error) => {
-                    terminal.say(&format!("  {error}"));
-                    refused = error;
-                }
-            },
+        match decrypt(&file, &[answer.into()], terminal) {
+            Ok(Ok(share)) => return Ok(share),
+            Ok(Err(error)) => {
+                terminal.say(&format!("  {error}"));
+                refused = error;
+            }
             Err(error) => terminal.say(&format!("  {error}")),
         }
     }
     Err(failed(refused))
+}
+
+/// Opens a share file with the first key that does. Several people's may be named: nobody is asked for the passphrase of a key
+/// that is not for this file, or before the keys without one were tried.
+fn decrypt(
+    file: &[u8],
+    identities: &[PathBuf],
+    terminal: &Arc<Terminal>,
+) -> Result<Result<Share, ShareError>, BreakGlassError> {
+    let none = || Identities::new(Arc::clone(terminal) as Arc<dyn Person>);
+    let mut files = Vec::new();
+    for path in identities {
+        files.push((path, read(path)?));
+    }
+    files.retain(|(_, key)| may_open(key, file));
+    files.sort_by_key(|(_, key)| is_age(key));
+    if files.is_empty() {
+        return Ok(match Share::decrypt(file, &none()) {
+            Err(ShareError::NoIdentity) if !identities.is_empty() => Err(ShareError::WrongIdentity),
+            opened => opened,
+        });
+    }
+    let mut refused = ShareError::NoIdentity;
+    for (path, key) in files {
+        let mut keys = none();
+        keys.read(&path.display().to_string(), &key)?;
+        match Share::decrypt(file, &keys) {
+            Err(error @ ShareError::WrongIdentity) => refused = error,
+            opened => return Ok(opened),
+        }
+    }
+    Ok(Err(refused))
 }
 
 /// The keys in files; the person is asked where one has a passphrase.

@@ -11,7 +11,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use x509_parser::der_parser::{ber::BerObjectContent, parse_der};
 
 use super::*;
-use crate::name::is_plain;
+use crate::{name::is_plain, recipient::Recipient};
 
 /// A person who answers from a list, and remembers what they were shown and asked.
 #[derive(Default)]
@@ -339,4 +339,36 @@ fn what_a_plugin_says_moves_no_cursor() {
     );
     assert_eq!(person.seen().len(), 4);
     assert!(person.seen().iter().flat_map(|text| text.chars()).all(is_plain));
+}
+
+#[test]
+fn a_locked_ssh_key_tells_whose_share_file_it_is_not_for() {
+    let (mine, other, age) = (ed25519(Some("a passphrase")), ed25519(None), x25519());
+    let seal = |recipients: &[&Pair]| {
+        let recipients = recipients
+            .iter()
+            .map(|pair| Recipient::parse(&pair.recipient).unwrap());
+        let person = Arc::new(Nobody) as Arc<dyn Person>;
+        crate::share::seal(&recipients.collect::<Vec<_>>(), b"share", &person).unwrap()
+    };
+    for (key, locked_to, may) in [
+        (&mine, &[&mine][..], true),
+        (&mine, &[&age, &mine], true),
+        (&mine, &[&other], false),
+        (&mine, &[&age], false),
+        (&other, &[&mine], false),
+        // An identity of age does not say.
+        (&age, &[&mine], true),
+    ] {
+        let file = seal(locked_to);
+        assert_eq!(
+            may_open(key.identity.as_bytes(), file.as_bytes()),
+            may,
+            "{} for {}",
+            key.recipient,
+            locked_to[0].recipient
+        );
+    }
+    assert!(may_open(b"no key", b"no file"));
+    assert!(!may_open(mine.identity.as_bytes(), b"no file"));
 }
