@@ -478,6 +478,10 @@ fn reshare_here(command: &Reshare, desk: &Desk<'_>) -> Result<(), BreakGlassErro
     if change == Change::default() {
         terminal.say("Nobody is removed or added: all holders get new shares.");
     }
+    // Before anybody agrees.
+    for line in planned(&change) {
+        terminal.say(&line);
+    }
     let threshold = kit.payload().threshold;
     terminal.say(&format!(
         "WARNING: {threshold} OLD shares that were kept together still sign, whoever is removed now. Where one may have been \
@@ -553,6 +557,19 @@ fn reshare_here(command: &Reshare, desk: &Desk<'_>) -> Result<(), BreakGlassErro
          bundle stays as it is, for the authority is the same."
     ));
     Ok(())
+}
+
+/// What is to change, in words.
+fn planned(change: &Change) -> Vec<String> {
+    let removed = change.remove.iter().map(|name| format!("REMOVED  {name}"));
+    let added = change.add.iter().map(|(name, recipients)| {
+        let recipients: Vec<_> = recipients.iter().map(|text| recipient_words(text)).collect();
+        format!(
+            "ADDED    {name}, whose share is locked to {}",
+            recipients.join(" or ")
+        )
+    });
+    removed.chain(added).collect()
 }
 
 /// What a kit's file tells of recipients, for people.

@@ -47,14 +47,24 @@ impl Kits {
     pub fn keep(&self, kit: &Kit) -> Result<PathBuf, BreakGlassError> {
         create_private_dir(&self.dir)?;
         let path = self.dir.join(file_name(kit, EXTENSION));
-        if let Ok(kept) = read(&path)
-            && kept.payload().revision > kit.payload().revision
-        {
-            return Err(BreakGlassError::Typed(format!(
-                "this machine keeps revision {} of this kit, and this is revision {}; nothing was changed",
-                kept.payload().revision,
-                kit.payload().revision
-            )));
+        if let Ok(kept) = read(&path) {
+            let (before, after) = (kept.payload().revision, kit.payload().revision);
+            if before > after {
+                return Err(BreakGlassError::Typed(format!(
+                    "this machine keeps revision {before} of this kit, and this is revision {after}; nothing was changed"
+                )));
+            }
+            // Files are named after 32 bits of the authority, which somebody can find a second time.
+            let same = kept.payload().authority == kit.payload().authority;
+            if !same || (before == after && kept.hash() != kit.hash()) {
+                return Err(BreakGlassError::Typed(format!(
+                    "{} is another kit than this (its words: {}; this one's: {}); nothing was changed: find out which one the \
+                     holders have, and remove the other",
+                    path.display(),
+                    kept.words(),
+                    kit.words()
+                )));
+            }
         }
         replace(&path, &kit.write(), 0o644)?;
         Ok(path)
@@ -112,5 +122,57 @@ fn fit(c: char) -> char {
     match c.is_ascii_alphanumeric() || matches!(c, '-' | '_') {
         true => c,
         false => '_',
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gatepass_break_glass::{
+        keygen::side_by_side,
+        kit::{Draft, Limits, Made},
+        name::Name,
+    };
+    use rand_core::OsRng;
+
+    use super::*;
+
+    fn kit() -> Kit {
+        let holder = |name: &str| {
+            let name = Name::try_from(name.to_owned()).unwrap();
+            (name, vec!["passphrase".to_owned()])
+        };
+        let draft = Draft {
+            cluster: "prod".into(),
+            issuer: None,
+            server: "https://server".into(),
+            server_ca: "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".into(),
+            made: Made::OneMachine,
+            created: 1_795_000_000,
+            authority_days: 7300,
+            threshold: 2,
+            holders: ["alice", "bob"].map(holder).into(),
+            limits: Limits {
+                longest_seconds: 3600,
+                openers: Vec::new(),
+                recertify_days: 180,
+            },
+        };
+        side_by_side(&draft, &mut OsRng).unwrap().0
+    }
+
+    #[test]
+    fn a_kit_of_another_authority_does_not_take_the_place_of_one_that_is_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let paths = Paths::from_env(|_| Some(dir.path().to_path_buf())).unwrap();
+        let kits = Kits::new(&paths);
+        let (ours, theirs) = (kit(), kit());
+        let path = kits.keep(&ours).unwrap();
+        kits.keep(&ours).unwrap();
+        // As if its authority had been searched for until the file's name was the same.
+        let same_name = kits.dir.join(file_name(&theirs, EXTENSION));
+        fs::rename(&path, &same_name).unwrap();
+        let refused = kits.keep(&theirs).unwrap_err().to_string();
+        assert!(refused.contains(&ours.words().to_string()), "{refused}");
+        assert_eq!(read(&same_name).unwrap().hash(), ours.hash());
     }
 }

@@ -1,8 +1,11 @@
 //! The people at this terminal: asks them in turn, and picks ceremony texts out of what they paste.
 
+mod keyboard;
+
 use std::{
     collections::VecDeque,
-    io::{self, BufRead, Write as _},
+    io::{self, Write as _},
+    mem,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -15,13 +18,18 @@ use zeroize::Zeroizing;
 use super::error::BreakGlassError;
 use crate::{escape::message, prompt::Ui};
 
+pub use keyboard::Lines;
+
 /// The terminal. Questions go to stderr; answers and texts come in lines from stdin.
+///
+/// What somebody pastes was written by somebody else, and lines may follow its text that look like answers. So nothing that
+/// was there before a question answers it.
 pub struct Terminal {
     input: Mutex<Input>,
 }
 
 struct Input {
-    lines: Box<dyn BufRead + Send>,
+    lines: Box<dyn Lines>,
     reader: Reader,
     /// Texts that were pasted before they were asked for.
     waiting: VecDeque<Block>,
@@ -38,11 +46,11 @@ enum Line {
 impl Terminal {
     /// stdin and stderr.
     pub fn standard() -> Self {
-        Self::reading(Box::new(io::BufReader::new(io::stdin())))
+        Self::reading(keyboard::standard())
     }
 
     /// Answers from elsewhere.
-    pub fn reading(lines: Box<dyn BufRead + Send>) -> Self {
+    pub fn reading(lines: Box<dyn Lines>) -> Self {
         Self {
             input: Mutex::new(Input {
                 lines,
@@ -67,9 +75,10 @@ impl Terminal {
 
     /// Asks a question; the answer is a line.
     pub fn ask(&self, question: &str) -> Result<String, BreakGlassError> {
+        let mut input = self.input();
+        input.settle(self)?;
         let _ = write!(io::stderr(), "{} ", message(question));
         let _ = io::stderr().flush();
-        let mut input = self.input();
         loop {
             match input.line(self)? {
                 // Somebody was quicker than the question.
@@ -112,23 +121,57 @@ impl Input {
     /// The next line that is no part of a text, or the next text.
     fn line(&mut self, terminal: &Terminal) -> Result<Line, BreakGlassError> {
         loop {
-            let mut line = Vec::new();
-            let mut limited = io::Read::take(&mut self.lines, LONGEST_LINE);
-            let read = limited
-                .read_until(b'\n', &mut line)
-                .map_err(BreakGlassError::Input)?;
-            if read == 0 {
-                return Err(BreakGlassError::InputEnded);
-            }
-            let line = String::from_utf8_lossy(&line).into_owned();
-            let within = self.reader.is_within();
-            match self.reader.line(&line) {
-                Some(Ok(block)) => return Ok(Line::Text(block)),
-                Some(Err(error)) => terminal.say(&format!("this cannot be used: {error}")),
-                None if within || self.reader.is_within() => {}
-                None => return Ok(Line::Other(line)),
+            if let Some(line) = self.step(terminal)? {
+                return Ok(line);
             }
         }
+    }
+
+    /// Reads one line; `None` if it is a part of a text.
+    fn step(&mut self, terminal: &Terminal) -> Result<Option<Line>, BreakGlassError> {
+        let mut line = Vec::new();
+        let mut limited = io::Read::take(&mut self.lines, LONGEST_LINE);
+        let read = io::BufRead::read_until(&mut limited, b'\n', &mut line).map_err(BreakGlassError::Input)?;
+        if read == 0 {
+            return Err(BreakGlassError::InputEnded);
+        }
+        let line = String::from_utf8_lossy(&line).into_owned();
+        let within = self.reader.is_within();
+        Ok(match self.reader.line(&line) {
+            Some(Ok(block)) => Some(Line::Text(block)),
+            Some(Err(error)) => {
+                terminal.say(&format!("this cannot be used: {error}"));
+                None
+            }
+            None if within || self.reader.is_within() => None,
+            None => Some(Line::Other(line)),
+        })
+    }
+
+    /// Takes in what was there before a question: texts are kept for later, and everything else is left out.
+    fn settle(&mut self, terminal: &Terminal) -> Result<(), BreakGlassError> {
+        let mut left_out = false;
+        while self.lines.is_ahead() {
+            match self.step(terminal)? {
+                Some(Line::Text(block)) => self.waiting.push_back(block),
+                Some(Line::Other(line)) => left_out |= !line.trim().is_empty(),
+                None => {}
+            }
+        }
+        self.lines.forget();
+        if left_out {
+            terminal.say(
+                "(Lines that stood there before the next question are left out: they do not answer it.)",
+            );
+        }
+        if self.reader.is_within() {
+            // It would swallow the answer, and all that follows.
+            mem::take(&mut self.reader);
+            terminal.say(
+                "(A text without its END line is left out; paste it again, whole, when it is asked for.)",
+            );
+        }
+        Ok(())
     }
 }
 
@@ -150,6 +193,8 @@ impl Person for Terminal {
     }
 
     fn secret(&self, question: &str) -> Option<Zeroizing<String>> {
+        // What was pasted behind a text is no passphrase; three of its lines would be three wrong ones.
+        self.input().settle(self).ok()?;
         // From the terminal itself, not shown; nobody passes a secret by a pipe.
         let config = rpassword::ConfigBuilder::new().build();
         let prompt = format!("{}: ", message(question));
@@ -180,7 +225,7 @@ mod tests {
     use super::*;
 
     fn terminal(text: &str) -> Terminal {
-        Terminal::reading(Box::new(io::Cursor::new(text.to_owned())))
+        Terminal::reading(keyboard::piped(io::Cursor::new(text.to_owned())))
     }
 
     fn text() -> String {
@@ -223,5 +268,49 @@ mod tests {
     fn a_damaged_text_is_said_and_the_next_one_counts() {
         let damaged = text().replacen("ey", "!!", 1);
         assert!(terminal(&format!("{damaged}{}", text())).text().is_ok());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_was_pasted_before_a_question_does_not_answer_it() {
+        use std::{
+            fs::File,
+            thread::{scope, sleep},
+            time::Duration,
+        };
+
+        use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+
+        let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&ours).unwrap();
+        unlockpt(&ours).unwrap();
+        let path = ptsname(&ours, Vec::new()).unwrap();
+        let theirs = File::options()
+            .read(true)
+            .write(true)
+            .open(path.to_str().unwrap())
+            .unwrap();
+        let mut hands = File::from(ours);
+        let terminal = Terminal::reading(keyboard::of(theirs));
+        // A request from the chat, whose writer agrees to it himself: at once, after a while, and without a line's end; and
+        // a text that never ends, which would swallow every answer.
+        let cut = "-----BEGIN GATEPASS SIGNING-----\neyJ";
+        hands
+            .write_all(format!("{}yes\n2026-11-22 03:00\n", text()).as_bytes())
+            .unwrap();
+        assert!(terminal.text().unwrap().is::<Signing>());
+        let answered = scope(|scope| {
+            let agrees = scope.spawn(|| terminal.yes("do you agree?").unwrap());
+            sleep(Duration::from_millis(100));
+            hands
+                .write_all(format!("yes\n{}{cut}\nyes", text()).as_bytes())
+                .unwrap();
+            sleep(Duration::from_secs(2));
+            hands.write_all(b"no\n").unwrap();
+            agrees.join().unwrap()
+        });
+        assert!(!answered);
+        // The second text came before it was asked for, and counts.
+        assert!(terminal.text().unwrap().is::<Signing>());
     }
 }
