@@ -14,7 +14,7 @@ use rand_core::OsRng;
 use time::Duration;
 
 use super::{
-    binding::{Binding, GROUP, binding},
+    binding,
     ceremony::Stage,
     error::BreakGlassError,
     files::replace,
@@ -26,10 +26,7 @@ use super::{
     window::{Signed, Window, Windows},
 };
 use crate::{
-    cli::{
-        Connection,
-        break_glass::{Ceremony, Open, Recertify, Which},
-    },
+    cli::break_glass::{Ceremony, Open, Recertify, Which},
     clock::Clock,
     error::Error,
     escape::Escaped,
@@ -196,30 +193,6 @@ fn keep(window: &Window, key: &CredentialKey, desk: &Desk<'_>) -> Result<(), Err
     }
 }
 
-/// What the group of break-glass certificates may do, as the person's own kubectl tells.
-fn bound() -> String {
-    let connection = Connection::default();
-    match wait_for(async { Ok(binding(&connection).await) }) {
-        Ok(Binding::Bound(names)) => format!(
-            "The group {GROUP} is bound by: {}.",
-            names
-                .iter()
-                .map(|name| Escaped(name).to_string())
-                .collect::<Vec<_>>()
-                .join(", ")
-        ),
-        Ok(Binding::NotBound) => format!(
-            "WARNING: nothing binds the group {GROUP}: a window would give access to nothing. Apply deploy/break-glass."
-        ),
-        Ok(Binding::CannotTell(why)) => {
-            format!("Whether the group {GROUP} is still bound could not be found out here: {why}")
-        }
-        Err(error) => {
-            format!("Whether the group {GROUP} is still bound could not be found out here: {error}")
-        }
-    }
-}
-
 fn opened(by: &Name, certificate: &Certificate, has_issuer: bool) -> String {
     let how = match has_issuer {
         true => "kubectl uses it by itself, with the kubeconfig entry that you always use",
@@ -261,7 +234,7 @@ pub fn drill(command: &Ceremony, desk: &Desk<'_>, out: &mut impl Write) -> Resul
         names.join(", ")
     ));
     desk.offset(&kit);
-    desk.terminal.say(&bound());
+    desk.terminal.say(&binding::words());
     Ok(())
 }
 

@@ -7,6 +7,7 @@ use gatepass_break_glass::{
     log::{Event, Log, Recorded},
     name::Name,
 };
+use serde::Serialize;
 use time::{Duration, OffsetDateTime};
 
 use super::{
@@ -30,7 +31,7 @@ pub struct Standing {
 }
 
 /// Something that is not as it should be.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Fault {
     /// How bad it is.
     pub severity: Severity,
@@ -41,7 +42,8 @@ pub struct Fault {
 }
 
 /// How bad a fault is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Severity {
     /// The glass cannot be broken with this kit.
     Failed,

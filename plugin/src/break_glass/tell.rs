@@ -111,7 +111,7 @@ pub fn status(command: &Status, desk: &Desk<'_>, out: &mut impl Write) -> Result
                 kit.payload().holders.iter().map(|holder| holder.name.clone()).collect::<Vec<_>>()
             }),
             "lastDrill": standing.last_drill.map(shown_time),
-            "faults": standing.faults(now).iter().map(|fault| json!({"says": fault.says, "remedy": fault.remedy})).collect::<Vec<_>>(),
+            "faults": standing.faults(now),
         })).collect::<Vec<_>>(),
         "windows": found.open.iter().map(|window| json!({
             "cluster": window.cluster,
