@@ -2,7 +2,7 @@
 //!
 //! [`init`] makes a quorum and its kit, and changes its holders. [`mod@open`] and [`approve`] are the two sides of a
 //! [`ceremony`], whose people are at a terminal ([`person`], [`holders`]) and whose steps go into the log ([`journal`],
-//! [`log_file`]). [`verify`] says what a kit is and prints the [`page`]; [`tell`] says what logs tell, and how things
+//! [`log_file`]). [`verify`] says what a kit is and prints the page; [`tell`] says what logs tell, and how things
 //! stand ([`standing`]).
 //!
 //! A certificate that a quorum signed is kept as a [`window`], which `get-credential` serves ([`serve`]) until it ends or the

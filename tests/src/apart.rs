@@ -1,12 +1,16 @@
 //! A kit and those who hold its shares, each on a machine of their own; and texts as somebody on the way, or somebody with
 //! a changed program, makes them.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use frost_ed25519::keys::{KeyPackage, PublicKeyPackage};
+use frost_ed25519::rand_core::OsRng;
+use frost_ed25519::{Error as FrostError, SigningPackage, aggregate, round1, round2};
 use gatepass_break_glass::identity::{Identities, Nobody};
 use gatepass_break_glass::kit::Kit;
 use gatepass_break_glass::share::Share;
@@ -217,6 +221,27 @@ pub fn share(file: &Path, person: &Person) -> Share {
         .expect("the harness made the key");
     let file = fs::read(file).expect("the share file is there");
     Share::decrypt(file, &keys).expect("it is locked to that key")
+}
+
+/// What holders of shares sign whose programs check nothing.
+pub fn signed(
+    public: &PublicKeyPackage,
+    keys: &[&KeyPackage],
+    message: &[u8],
+) -> Result<Vec<u8>, FrostError> {
+    let (mut nonces, mut commitments) = (BTreeMap::new(), BTreeMap::new());
+    for key in keys {
+        let (secret, commitment) = round1::commit(key.signing_share(), &mut OsRng);
+        nonces.insert(*key.identifier(), secret);
+        commitments.insert(*key.identifier(), commitment);
+    }
+    let package = SigningPackage::new(commitments, message);
+    let mut shares = BTreeMap::new();
+    for key in keys {
+        let share = round2::sign(&package, &nonces[key.identifier()], key)?;
+        shares.insert(*key.identifier(), share);
+    }
+    aggregate(&package, &shares, public)?.serialize()
 }
 
 /// What is inside an armored text.

@@ -75,8 +75,12 @@ impl Terminal {
 
     /// Asks a question; the answer is a line.
     pub fn ask(&self, question: &str) -> Result<String, BreakGlassError> {
+        self.input().settle(self)?;
+        self.answer(question)
+    }
+
+    fn answer(&self, question: &str) -> Result<String, BreakGlassError> {
         let mut input = self.input();
-        input.settle(self)?;
         let _ = write!(io::stderr(), "{} ", message(question));
         let _ = io::stderr().flush();
         loop {
@@ -273,11 +277,7 @@ mod tests {
     #[cfg(unix)]
     #[test]
     fn what_was_pasted_before_a_question_does_not_answer_it() {
-        use std::{
-            fs::File,
-            thread::{scope, sleep},
-            time::Duration,
-        };
+        use std::fs::File;
 
         use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
@@ -292,25 +292,19 @@ mod tests {
             .unwrap();
         let mut hands = File::from(ours);
         let terminal = Terminal::reading(keyboard::of(theirs));
-        // A request from the chat, whose writer agrees to it himself: at once, after a while, and without a line's end; and
-        // a text that never ends, which would swallow every answer.
+        // A request from the chat, whose writer agrees to it themselves, and a text that never ends, which would swallow every
+        // answer.
         let cut = "-----BEGIN GATEPASS SIGNING-----\neyJ";
-        hands
-            .write_all(format!("{}yes\n2026-11-22 03:00\n", text()).as_bytes())
-            .unwrap();
+        let pasted = format!("{}yes\n2026-11-22 03:00\n{}{cut}\nyes", text(), text());
+        hands.write_all(pasted.as_bytes()).unwrap();
         assert!(terminal.text().unwrap().is::<Signing>());
-        let answered = scope(|scope| {
-            let agrees = scope.spawn(|| terminal.yes("do you agree?").unwrap());
-            sleep(Duration::from_millis(100));
-            hands
-                .write_all(format!("yes\n{}{cut}\nyes", text()).as_bytes())
-                .unwrap();
-            sleep(Duration::from_secs(2));
-            hands.write_all(b"no\n").unwrap();
-            agrees.join().unwrap()
-        });
-        assert!(!answered);
+        terminal.input().settle(&terminal).unwrap();
+        hands.write_all(b"no\n").unwrap();
+        assert_eq!(terminal.answer("do you agree?").unwrap(), "no");
         // The second text came before it was asked for, and counts.
         assert!(terminal.text().unwrap().is::<Signing>());
+        // A question settles first: of a paste that ends the input, not even the yes before the end is an answer.
+        hands.write_all(b"yes\n\x04").unwrap();
+        assert!(matches!(terminal.yes("?"), Err(BreakGlassError::InputEnded)));
     }
 }

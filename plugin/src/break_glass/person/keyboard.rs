@@ -56,11 +56,11 @@ pub(super) fn piped(lines: impl Read + Send + 'static) -> Box<dyn Lines> {
 /// Lines of the person at a terminal.
 #[cfg(unix)]
 pub(super) fn of(terminal: std::fs::File) -> Box<dyn Lines> {
-    Box::new(keyboard::Keyboard::new(terminal))
+    Box::new(watched::Keyboard::new(terminal))
 }
 
 #[cfg(unix)]
-mod keyboard {
+mod watched {
     use std::{
         fs::File,
         io::{self, BufRead, BufReader, Read},
@@ -114,6 +114,7 @@ mod keyboard {
             let seen = waiting[0].revents();
             if found.is_err() || seen.contains(PollFlags::NVAL) {
                 // A system that does not watch terminals: what comes meanwhile is forgotten, texts as well.
+                #[expect(clippy::disallowed_methods, reason = "there is no condition to wait for")]
                 std::thread::sleep(std::time::Duration::from_millis(250));
             }
             found.is_ok() && seen.contains(PollFlags::IN)
