@@ -129,6 +129,11 @@ impl Party {
         Some(text)
     }
 
+    /// Its number among the machine's processes.
+    pub fn process(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Kills it, as a crash does.
     pub fn kill(mut self) -> Run {
         self.child.kill().expect("it is ours");
