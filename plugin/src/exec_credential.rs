@@ -26,6 +26,8 @@ pub struct ExecInfo {
     pub interactive: bool,
     /// A digest of the API server's CA, where `provideClusterInfo` hands it over.
     pub cluster_ca: Option<String>,
+    /// URL of the API server, where `provideClusterInfo` hands it over.
+    pub server: Option<String>,
     /// The same CA, base64 of PEM.
     cluster_ca_data: Option<String>,
     /// The cluster's extension `client.authentication.k8s.io/exec`, where `provideClusterInfo` hands it over.
@@ -60,9 +62,10 @@ struct Spec {
     cluster: Option<Cluster>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 struct Cluster {
+    server: Option<String>,
     certificate_authority_data: Option<String>,
     config: Option<Value>,
 }
@@ -75,6 +78,7 @@ impl ExecInfo {
                 api_version: VERSIONS[0],
                 interactive: is_terminal,
                 cluster_ca: None,
+                server: None,
                 cluster_ca_data: None,
                 extension: None,
             });
@@ -83,14 +87,14 @@ impl ExecInfo {
         let Some(api_version) = VERSIONS.into_iter().find(|version| *version == input.api_version) else {
             return Err(ExecInfoError::Version(input.api_version));
         };
-        let (ca, config) = input.spec.cluster.map_or((None, None), |cluster| {
-            (cluster.certificate_authority_data, cluster.config)
-        });
-        let extension = config.filter(|config| !config.is_null());
+        let cluster = input.spec.cluster.unwrap_or_default();
+        let ca = cluster.certificate_authority_data;
+        let extension = cluster.config.filter(|config| !config.is_null());
         Ok(Self {
             api_version,
             interactive: input.spec.interactive,
             cluster_ca: ca.as_ref().map(|ca| sha256_base64url(ca.as_bytes())),
+            server: cluster.server,
             cluster_ca_data: ca,
             extension,
         })

@@ -92,6 +92,7 @@ fn try_once(
             let server_ca = info.server_ca();
             let question = Question {
                 settings: &settings,
+                server: info.server.as_deref(),
                 server_ca: server_ca.as_deref(),
                 paths,
                 store: store.as_ref(),

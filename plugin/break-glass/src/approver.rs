@@ -28,6 +28,9 @@ use crate::{
 /// How far ahead of an approver's clock a certificate may begin without a question, in seconds.
 const AHEAD: i64 = 300;
 
+/// In seconds.
+const DAY: u64 = 24 * 60 * 60;
+
 /// Round one, from an approver: the commitments to two nonces (RFC 9591, section 5.1).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -125,6 +128,11 @@ pub enum Refusal {
     /// The times are odd, and nobody has confirmed them.
     #[error("the time was not confirmed: type the beginning as it is shown, {0}")]
     Time(String),
+    /// A proof at another time than now.
+    #[error(
+        "the kit says that holders prove their shares at another time than now by this machine's clock; set the clock right"
+    )]
+    Dates,
     /// The certificate could not be built.
     #[error("the certificate cannot be built: {0}")]
     Certificate(#[from] CertificateError),
@@ -276,6 +284,7 @@ impl Committed<'_> {
     /// Looks at round two without using up the nonces.
     pub fn check(&self, signing: &Signing, now: i64) -> Result<Times, Refusal> {
         self.package(signing)?;
+        self.dates(now)?;
         Ok(self.times(signing, now))
     }
 
@@ -289,6 +298,7 @@ impl Committed<'_> {
         head: Head,
     ) -> Result<SignatureShare, Refusal> {
         let package = self.package(signing)?;
+        self.dates(now)?;
         if let Times::Odd { begins, .. } = self.times(signing, now)
             && typed.map(str::trim) != Some(&begins)
         {
@@ -324,6 +334,20 @@ impl Committed<'_> {
         }
         let message = approval.checked.message(approval.kit, signing.not_before)?;
         Ok(SigningPackage::new(commitments, &message))
+    }
+
+    /// A kit must not say that somebody proves their share at another time than now: they would never be due again.
+    fn dates(&self, now: i64) -> Result<(), Refusal> {
+        let Some(proposed) = self.approval.checked.proposed() else {
+            return Ok(());
+        };
+        let before = &self.approval.kit.payload().holders;
+        let changed = before.iter().zip(&proposed.holders);
+        let mut changed = changed.filter(|(before, after)| before.confirmed != after.confirmed);
+        match changed.any(|(_, after)| after.confirmed.abs_diff(now) > DAY) {
+            true => Err(Refusal::Dates),
+            false => Ok(()),
+        }
     }
 
     fn times(&self, signing: &Signing, now: i64) -> Times {

@@ -71,6 +71,9 @@ pub enum OpeningError {
     /// Not among those who sign.
     #[error("{0} is not among those who sign in this round; nothing is lost")]
     NotSigning(Name),
+    /// A commitment of a holder who does not sign, when round two has begun.
+    #[error("round two has begun without {0}, who is not needed; nothing is lost")]
+    Late(Name),
     /// A commitment that another one took the place of.
     #[error("this commitment of {0} is of an earlier round; ask for the latest one")]
     Old(Name),
@@ -166,18 +169,38 @@ impl<'k> Opening<'k> {
         {
             return Err(OpeningError::NotSigning(text.holder.clone()));
         }
-        self.seen.insert(text.commitments.clone());
-        if self.signing.is_some() {
-            // Nonces are used once: whoever has signed has to commit anew as well.
-            self.signing = None;
-            self.shares.clear();
-            self.commitments = BTreeMap::from([(number, text.commitments.clone())]);
-            return Ok(Progress::Restarted {
-                by: text.holder.clone(),
-            });
+        if let Some(signing) = &self.signing {
+            // What the others have signed by now would be for nothing: only who signs is worth that without a question.
+            if !signing.commitments.contains_key(&number) {
+                return Err(OpeningError::Late(text.holder.clone()));
+            }
+            return Ok(self.start_over(number, text));
         }
+        self.seen.insert(text.commitments.clone());
         self.commitments.insert(number, text.commitments.clone());
         Ok(self.progress())
+    }
+
+    /// Starts round one over with a holder whose commitment came too late ([`OpeningError::Late`]), in place of one who is gone.
+    pub fn replace(&mut self, text: &Commitment) -> Result<Progress, OpeningError> {
+        match self.commitment(text) {
+            Err(OpeningError::Late(holder)) => {
+                let number = self.number(&holder)?;
+                Ok(self.start_over(number, text))
+            }
+            taken => taken,
+        }
+    }
+
+    /// Nonces are used once: whoever has signed has to commit anew as well.
+    fn start_over(&mut self, number: u16, text: &Commitment) -> Progress {
+        self.seen.insert(text.commitments.clone());
+        self.signing = None;
+        self.shares.clear();
+        self.commitments = BTreeMap::from([(number, text.commitments.clone())]);
+        Progress::Restarted {
+            by: text.holder.clone(),
+        }
     }
 
     /// Begins round two: fixes the beginning of the certificate. From now on commitments are fixed.

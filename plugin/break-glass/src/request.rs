@@ -351,7 +351,7 @@ impl Checked {
                     "for",
                     format!(
                         "{} minutes in all, of which {} lie behind",
-                        seconds / 60,
+                        seconds.div_ceil(60),
                         BACKDATE / 60
                     ),
                 ),

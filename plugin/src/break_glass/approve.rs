@@ -3,12 +3,13 @@
 use std::{io::Write, sync::Arc};
 
 use gatepass_break_glass::{
-    approver::{Approval, Signing, Times},
+    approver::{Approval, Refusal, Signing, Times},
     kit::Kit,
     log::Event,
     request::RequestText,
 };
 use rand_core::OsRng;
+use time::Duration;
 
 use super::{
     ceremony::{agree, pass_on, typed},
@@ -19,6 +20,9 @@ use super::{
     person::Terminal,
 };
 use crate::{cli::break_glass::Approve, clock::Clock, error::Error, paths::Paths};
+
+/// How long an agreement counts without a further question.
+const STALE: Duration = Duration::minutes(30);
 
 /// Approves what somebody asks, if the holder agrees.
 pub fn approve(
@@ -45,7 +49,8 @@ pub fn approve(
     let approval = match Approval::begin(&kit, share, asked.request.clone()) {
         Ok(approval) => approval,
         Err(refusal) => {
-            return Err(refused(refusal.into(), Some(checked.hash().to_string()), &journal)?.into());
+            journal.refused(Some(checked.hash()), &refusal.to_string());
+            return Err(BreakGlassError::from(refusal).into());
         }
     };
     agree(&kit, &approval, terminal, &journal)?;
@@ -53,6 +58,7 @@ pub fn approve(
         request: checked.hash().to_string(),
         holder: approval.holder().clone(),
     })?;
+    let agreed = clock.now();
     let holder = approval.holder().clone();
     let (committed, commitment) = approval.commit(head, &mut OsRng);
     journal.committed(&commitment)?;
@@ -73,7 +79,7 @@ pub fn approve(
         let now = clock.now().unix_timestamp();
         match committed.check(&signing, now) {
             Err(refusal) => {
-                let refusal = refused(refusal.into(), Some(checked.hash().to_string()), &journal)?;
+                journal.refused(Some(checked.hash()), &refusal.to_string());
                 terminal.say(&format!(
                     "Refused: {refusal}\nNothing was signed. Paste the right text, or end this with Ctrl-C."
                 ));
@@ -88,7 +94,17 @@ pub fn approve(
             }
         }
     };
-    journal.heard::<Signing>(&checked.request().by, &signing.head)?;
+    let since = (clock.now() - agreed).abs();
+    if since > STALE {
+        let question = format!(
+            "{holder}: you agreed {} minutes ago. Do you still?",
+            since.whole_minutes()
+        );
+        if !terminal.yes(&question)? {
+            return Err(BreakGlassError::Declined(holder).into());
+        }
+    }
+    journal.heard::<Signing>(&checked.request().by, &signing.head);
     let head = journal.signing(&kit, &checked, &signing)?;
     let share = committed
         .sign(&signing, clock.now().unix_timestamp(), typed.as_deref(), head)
@@ -112,26 +128,14 @@ fn request(kit: &Kit, terminal: &Terminal, journal: &Journal<'_>) -> Result<Requ
                 continue;
             }
         };
-        journal.heard::<RequestText>(&text.request.by, &text.head)?;
+        journal.heard::<RequestText>(&text.request.by, &text.head);
         match text.request.clone().check(kit) {
             Ok(_) => return Ok(text),
             Err(error) => {
-                let hash = text.request.hash().to_string();
-                let refusal = refused(BreakGlassError::Refusal(error.into()), Some(hash), journal)?;
+                let refusal = Refusal::from(error);
+                journal.refused(Some(text.request.hash()), &refusal.to_string());
                 terminal.say(&format!("Refused: {refusal}\nNothing was signed."));
             }
         }
     }
-}
-
-fn refused(
-    error: BreakGlassError,
-    request: Option<String>,
-    journal: &Journal<'_>,
-) -> Result<BreakGlassError, BreakGlassError> {
-    journal.add(Event::Refused {
-        request,
-        why: error.to_string(),
-    })?;
-    Ok(error)
 }

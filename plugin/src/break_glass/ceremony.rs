@@ -20,6 +20,7 @@ use super::{
     holders,
     journal::{Journal, asked},
     person::Terminal,
+    verify,
 };
 use crate::{cli::break_glass::Shares, clock::Clock, error::Error};
 
@@ -100,10 +101,8 @@ impl<'k> Stage<'k> {
                     | BreakGlassError::Text(_)
                     | BreakGlassError::Here(_)),
                 )) => {
-                    self.journal.add(Event::Refused {
-                        request: Some(opening.checked().hash().to_string()),
-                        why: error.to_string(),
-                    })?;
+                    self.journal
+                        .refused(Some(opening.checked().hash()), &error.to_string());
                     self.terminal.say(&format!("This text is of no use: {error}"));
                 }
                 Err(error) => return Err(error),
@@ -192,10 +191,8 @@ impl<'k> Stage<'k> {
         match opening.finish() {
             Ok(granted) => Ok(Some(granted)),
             Err(error @ OpeningError::Wrong(_)) => {
-                self.journal.add(Event::Refused {
-                    request: Some(opening.checked().hash().to_string()),
-                    why: error.to_string(),
-                })?;
+                self.journal
+                    .refused(Some(opening.checked().hash()), &error.to_string());
                 self.terminal.say(&format!("{error}"));
                 Ok(None)
             }
@@ -209,7 +206,8 @@ impl<'k> Stage<'k> {
         here: &mut [Here<'_>],
         out: &mut impl Write,
     ) -> Result<(), Error> {
-        let not_before = begins(self.clock.now() + self.offset);
+        let now = self.clock.now();
+        let not_before = begins(now.checked_add(self.offset).unwrap_or(now));
         let head = self.head(opening)?;
         let signing = opening
             .sign(not_before, head)
@@ -270,14 +268,26 @@ impl<'k> Stage<'k> {
             let text: SignatureShare = block.read().map_err(BreakGlassError::from)?;
             elsewhere(&text.holder)?;
             let progress = opening.signature_share(&text).map_err(BreakGlassError::from)?;
-            self.journal.heard::<SignatureShare>(&text.holder, &text.head)?;
+            self.journal.heard::<SignatureShare>(&text.holder, &text.head);
             self.journal.signed(&text)?;
             return Ok(progress);
         }
         let text: Commitment = block.read().map_err(BreakGlassError::from)?;
         elsewhere(&text.holder)?;
-        let progress = opening.commitment(&text).map_err(BreakGlassError::from)?;
-        self.journal.heard::<Commitment>(&text.holder, &text.head)?;
+        let progress = match opening.commitment(&text) {
+            Err(OpeningError::Late(holder)) => {
+                let question = format!(
+                    "Round two has begun without {holder}. Is somebody else gone, so that round one starts over with {holder}?"
+                );
+                match self.terminal.yes(&question)? {
+                    true => opening.replace(&text),
+                    false => Err(OpeningError::Late(holder)),
+                }
+            }
+            taken => taken,
+        };
+        let progress = progress.map_err(BreakGlassError::from)?;
+        self.journal.heard::<Commitment>(&text.holder, &text.head);
         self.journal.committed(&text)?;
         Ok(progress)
     }
@@ -293,11 +303,15 @@ pub fn agree(
     let holder = approval.holder().clone();
     if let Fit::Newer { confirmed } = approval.fit() {
         terminal.say(&format!(
-            "{holder}: you confirmed revision {confirmed} of this kit, and this is revision {}, signed by a quorum; look at it \
-             with `verify`, and compare its words: {}",
+            "\n{holder}: you confirmed revision {confirmed} of this kit, and this is revision {}. A quorum signed it, perhaps \
+             without you. This is what it says:\n\n{}\n",
             kit.payload().revision,
-            kit.words()
+            verify::words(kit, &[])
         ));
+        let question = format!("{holder}: do you know this revision, and is it right?");
+        if !terminal.yes(&question)? {
+            return Err(BreakGlassError::Declined(holder));
+        }
     }
     journal.add(Event::Shown {
         holder: holder.clone(),

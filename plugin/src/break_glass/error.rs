@@ -105,7 +105,7 @@ pub enum BreakGlassError {
     #[error("{0} did not agree; nothing was signed with their share")]
     Declined(Name),
     /// A holder did not confirm.
-    #[error("{0} did not confirm the kit; what was written was removed again, and there is no new kit")]
+    #[error("{0} did not confirm the kit")]
     NotConfirmed(Name),
     /// One share twice.
     #[error("the share of {0} was given twice; a quorum is of different people")]

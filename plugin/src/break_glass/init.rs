@@ -226,49 +226,75 @@ struct Delivery<'a> {
 
 impl Delivery<'_> {
     /// Writes the share files of all, and lets each holder open theirs and confirm the kit. Where one does not, everything that
-    /// was written is removed again.
+    /// was written is removed again, for nobody else has it.
     fn all(&self, shares: Vec<(Name, KeyPackage)>) -> Result<(), BreakGlassError> {
-        let terminal = &self.desk.terminal;
         let mut written = Vec::new();
-        let deliver = || {
-            for (name, key) in shares {
-                let share = Share::of(self.kit, name, key);
-                let path = self.share_path(share.holder());
-                let lock = self.lock(share.holder())?;
-                if lock == Lock::Passphrase {
-                    terminal.say(&format!(
-                        "\n{}: only you look at this terminal now.",
-                        share.holder()
-                    ));
-                }
-                let person = Arc::clone(terminal) as Arc<dyn Person>;
-                let text = share
-                    .encrypt(&lock, &person)
-                    .map_err(|source| BreakGlassError::Share {
-                        path: path.clone(),
-                        source,
-                    })?;
-                write_new(&path, &text, 0o600)?;
-                written.push((share.holder().clone(), path));
-            }
-            terminal.say(&format!(
-                "\nThe kit of {} has these words:\n\n    {}\n\nEach holder now opens their share file once and confirms the \
-                 words. They are on the printed page, too.",
-                crate::escape::Escaped(&self.kit.payload().cluster),
-                self.kit.words()
-            ));
-            for (name, path) in &written {
-                self.confirm(name, path)?;
-            }
-            self.publish()
-        };
-        let delivered = deliver();
+        let delivered = self
+            .deliver(shares, &mut written)
+            .and_then(|()| self.publish(&mut written));
         if delivered.is_err() {
-            for (_, path) in &written {
+            for path in &written {
                 let _ = fs::remove_file(path);
             }
         }
         delivered
+    }
+
+    /// The same for one's own share of a kit that was made apart. Nothing is removed: the others have the kit already, and this
+    /// share cannot be made again.
+    fn own(&self, name: Name, key: KeyPackage) -> Result<(), BreakGlassError> {
+        let mut written = Vec::new();
+        let delivered = self
+            .deliver(vec![(name, key)], &mut written)
+            .and_then(|()| self.publish(&mut written));
+        if delivered.is_err() {
+            let paths: Vec<_> = written.iter().map(|path| path.display().to_string()).collect();
+            self.desk.terminal.say(&format!(
+                "The other holders have this kit already. What was written here stays: {}",
+                paths.join(", ")
+            ));
+        }
+        delivered
+    }
+
+    fn deliver(
+        &self,
+        shares: Vec<(Name, KeyPackage)>,
+        written: &mut Vec<PathBuf>,
+    ) -> Result<(), BreakGlassError> {
+        let terminal = &self.desk.terminal;
+        let mut holders = Vec::new();
+        for (name, key) in shares {
+            let share = Share::of(self.kit, name, key);
+            let path = self.share_path(share.holder());
+            let lock = self.lock(share.holder())?;
+            if lock == Lock::Passphrase {
+                terminal.say(&format!(
+                    "\n{}: only you look at this terminal now.",
+                    share.holder()
+                ));
+            }
+            let person = Arc::clone(terminal) as Arc<dyn Person>;
+            let text = share
+                .encrypt(&lock, &person)
+                .map_err(|source| BreakGlassError::Share {
+                    path: path.clone(),
+                    source,
+                })?;
+            write_new(&path, &text, 0o600)?;
+            written.push(path.clone());
+            holders.push((share.holder().clone(), path));
+        }
+        terminal.say(&format!(
+            "\nThe kit of {} has these words:\n\n    {}\n\nEach holder now opens their share file once and confirms the \
+             words. They are on the printed page, too.",
+            crate::escape::Escaped(&self.kit.payload().cluster),
+            self.kit.words()
+        ));
+        for (name, path) in &holders {
+            self.confirm(name, path)?;
+        }
+        Ok(())
     }
 
     /// Lets a holder open their share file, and confirm the kit.
@@ -299,20 +325,25 @@ impl Delivery<'_> {
     }
 
     /// Writes the kit and its certificate, which are public, and says what comes next.
-    fn publish(&self) -> Result<(), BreakGlassError> {
+    fn publish(&self, written: &mut Vec<PathBuf>) -> Result<(), BreakGlassError> {
         let kit_path = self.dir.join(self.file("kit"));
         let ca_path = self.dir.join(self.file("crt"));
         write_new(&kit_path, &self.kit.write(), 0o644)?;
+        written.push(kit_path.clone());
         write_new(&ca_path, &self.kit.certificate_pem(), 0o644)?;
-        let kept = Kits::new(self.desk.paths).keep(self.kit)?;
+        written.push(ca_path.clone());
+        let kept = match Kits::new(self.desk.paths).keep(self.kit) {
+            Ok(path) => format!("a copy is kept in {}", path.display()),
+            Err(error) => format!("no copy is kept here: {error}"),
+        };
         self.desk.terminal.say(&format!(
-            "\nThe kit is made. Public, to be copied wherever it may be needed:\n  {}  the kit (a copy is kept in {})\n  {}  its \
+            "\nThe kit is made. Public, to be copied wherever it may be needed:\n  {}  the kit ({})\n  {}  its \
              authority's certificate\nEach holder takes their own share file, and nobody else's:\n  {}\nWhat comes next:\n  1. append {} \
              to the file that the API server's --client-ca-file names\n  2. bind the group gatepass:break-glass (deploy/break-glass)\n  \
              3. print the page for bad nights: kubectl gatepass break-glass verify {} --print\n  4. hold a drill: kubectl gatepass \
              break-glass drill",
             kit_path.display(),
-            kept.display(),
+            kept,
             ca_path.display(),
             self.dir.join(self.file("HOLDER.share")).display(),
             ca_path.display(),
@@ -416,7 +447,7 @@ fn join(
         identities: own_paths.into_iter().map(|path| (None, path)).collect(),
     };
     terminal.say("\nCompare the kit's words by voice with all other holders before you confirm them: each has made the kit anew.");
-    delivery.all(vec![(me, key)])
+    delivery.own(me, key)
 }
 
 fn send(text: &str, desk: &Desk<'_>, out: &mut impl Write) -> Result<(), BreakGlassError> {

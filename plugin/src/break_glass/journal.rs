@@ -8,7 +8,7 @@ use gatepass_break_glass::{
     kit::Kit,
     log::{Asked, Event, Fixed, Head, Log, Purpose},
     name::Name,
-    request::{Ask, Checked},
+    request::{Ask, Checked, RequestHash},
 };
 use rand_core::OsRng;
 
@@ -80,14 +80,29 @@ impl<'a> Journal<'a> {
         })
     }
 
-    /// What came from another machine.
-    pub fn heard<T: Armored>(&self, from: &Name, head: &Head) -> Result<(), BreakGlassError> {
-        let event = Event::Heard {
+    /// What came from another machine. Like [`Self::refused`], it ends no ceremony where it cannot be written: nonces would go
+    /// with it.
+    pub fn heard<T: Armored>(&self, from: &Name, head: &Head) {
+        self.note(Event::Heard {
             from: from.clone(),
             text: T::LABEL.into(),
             head: head.clone(),
-        };
-        self.add(event).map(drop)
+        });
+    }
+
+    /// What this program refused, and why.
+    pub fn refused(&self, request: Option<RequestHash>, why: &str) {
+        self.note(Event::Refused {
+            request: request.map(|request| request.to_string()),
+            why: why.into(),
+        });
+    }
+
+    fn note(&self, event: Event) {
+        if let Err(error) = self.add(event) {
+            self.terminal
+                .say(&format!("This was not written into the log: {error}"));
+        }
     }
 
     /// A commitment that was made here or came here.

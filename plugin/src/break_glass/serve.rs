@@ -33,6 +33,8 @@ pub struct Answer {
 pub struct Question<'a> {
     /// The settings.
     pub settings: &'a Settings,
+    /// URL of the API server, where kubectl says it.
+    pub server: Option<&'a str>,
     /// The CA of the API server, PEM, where kubectl says it.
     pub server_ca: Option<&'a str>,
     /// Where files lie.
@@ -107,7 +109,16 @@ impl Question<'_> {
     fn choose<'w>(&self, windows: &Windows, open: &'w [Window]) -> Option<(&'w Window, Answer)> {
         let issuer = self.settings.issuer.as_ref();
         let by_issuer = |window: &&Window| issuer.is_some_and(|issuer| window.is_for_issuer(issuer.as_str()));
-        let by_ca = |window: &&Window| self.server_ca.is_some_and(|ca| window.is_for_server_ca(ca));
+        // Two clusters with issuers of their own may share a CA: what is for the one must not be given to the other, nor must the
+        // one's issuer say anything about the other's outage. An issuer that has moved since the kit was made is still the same
+        // API server's.
+        let may_be_its = |window: &Window| {
+            let same_server = self.server.is_some_and(|server| window.is_for_server(server));
+            issuer.is_none() || window.issuer.is_none() || same_server
+        };
+        let by_ca = |window: &&Window| {
+            may_be_its(window) && self.server_ca.is_some_and(|ca| window.is_for_server_ca(ca))
+        };
         let matching = open
             .iter()
             .filter(by_issuer)

@@ -138,11 +138,11 @@ fn show(kit: &Kit, output: Output, now: OffsetDateTime, out: &mut impl Write) ->
 }
 
 /// What a kit is, in words.
-fn words(kit: &Kit, due: &[Name]) -> String {
+pub(super) fn words(kit: &Kit, due: &[Name]) -> String {
     let payload = kit.payload();
     let mut lines = vec![
         format!(
-            "The kit is genuine: signed by its quorum. Its words:\n\n    {}\n",
+            "The kit is signed by its own quorum. Whether that is yours, only its words tell:\n\n    {}\n",
             kit.words()
         ),
         format!(

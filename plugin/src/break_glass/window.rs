@@ -185,6 +185,11 @@ impl Window {
         own == Some(issuer.trim_end_matches('/'))
     }
 
+    /// Whether it is for the API server with that URL.
+    pub fn is_for_server(&self, server: &str) -> bool {
+        self.server.trim_end_matches('/') == server.trim_end_matches('/')
+    }
+
     /// Whether it is for an API server of that CA (PEM): one certificate in common is enough, because a CA is replaced by a
     /// time of two.
     pub fn is_for_server_ca(&self, ca: &str) -> bool {

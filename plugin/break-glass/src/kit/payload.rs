@@ -14,6 +14,7 @@ use crate::{
     certificate,
     name::{Escaped, Name, is_plain},
     recipient::{PASSPHRASE, Recipient},
+    words::sha256,
 };
 
 /// No certificate of a quorum lives longer, whatever a kit says; in seconds.
@@ -21,6 +22,9 @@ pub const LONGEST: u32 = 3600;
 
 /// Nor shorter: five minutes of it lie behind when it is made.
 const SHORTEST: u32 = 600;
+
+/// So that no difference between two lies behind what a terminal shows.
+const LONGEST_URL: usize = 200;
 
 /// How many people a quorum is chosen from at most.
 const MOST_HOLDERS: usize = 15;
@@ -342,7 +346,10 @@ impl Payload {
             self.limits.recertify_days.to_string(),
         );
         if before.server_ca != self.server_ca {
-            words.push("the CA of the API server is another".into());
+            let hash = HEXLOWER.encode(&sha256(&[self.server_ca.as_bytes()]));
+            words.push(format!(
+                "the CA of the API server is another: its PEM has the SHA-256 {hash}"
+            ));
         }
         if before.made != self.made {
             words.push("shares were together on one machine since".into());
@@ -413,7 +420,7 @@ fn check_texts(cluster: &str, issuer: Option<&str>, server: &str, server_ca: &st
         return Err(bounds("the cluster's name is 1 to 100 bytes on one line".into()));
     }
     for url in [Some(server), issuer].into_iter().flatten() {
-        let fits = url.starts_with("https://") && url.len() <= 2048;
+        let fits = url.starts_with("https://") && url.len() <= LONGEST_URL;
         if !fits || !url.chars().all(|c| is_plain(c) && !c.is_whitespace()) {
             return Err(bounds(format!("{} is no https URL", Escaped::new(url))));
         }

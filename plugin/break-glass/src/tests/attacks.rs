@@ -428,3 +428,36 @@ fn a_false_share_in_somebodys_name_does_not_take_the_place_of_their_true_one() {
     let _ = opening.signature_share(&alices).unwrap();
     assert!(matches!(opening.finish(), Ok(Granted::Certificate(_))));
 }
+
+#[test]
+fn a_kit_that_dates_proofs_ahead_is_not_signed() {
+    const DAY: i64 = 24 * 60 * 60;
+    let quorum = Quorum::new();
+    for (date, refused) in [
+        (NOW + DAY, false),
+        (NOW + DAY + 1, true),
+        (i64::MAX, true),
+        (NOW - DAY - 1, true),
+    ] {
+        let dated = next(&quorum, |kit| kit.holders[0].confirmed = date);
+        let request = Request::kit(&quorum.kit, name("alice"), &dated);
+        let (alice, first) = approver(&quorum, 0, &request).commit(head(), &mut OsRng);
+        let (_bob, second) = approver(&quorum, 1, &request).commit(head(), &mut OsRng);
+        let signing = crate::approver::Signing {
+            request: request.hash(),
+            not_before: NOW,
+            commitments: BTreeMap::from([(1, first.commitments), (2, second.commitments)]),
+            head: head(),
+        };
+        assert_eq!(
+            matches!(alice.check(&signing, NOW), Err(Refusal::Dates)),
+            refused,
+            "{date}"
+        );
+        assert_eq!(
+            alice.sign(&signing, NOW, None, head()).is_err(),
+            refused,
+            "{date}"
+        );
+    }
+}

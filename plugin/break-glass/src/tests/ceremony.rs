@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     approver::{Approval, Committed, Fit, Times},
     armor::{self, Armored as _},
-    opener::{Certificate, Granted, Opening, Progress},
+    opener::{Certificate, Granted, Opening, OpeningError, Progress},
     request::{Ask, RequestText, begins, shown_time},
 };
 
@@ -215,8 +215,17 @@ fn texts_may_come_twice_and_in_any_order_and_more_approvers_than_needed_do_no_ha
     }
     assert_eq!(opening.commitment(&made[0].1).unwrap(), Progress::Complete);
     assert!(opening.commitment(&made[1].1).is_err(), "enough have committed");
-    let _ = opening.sign(NOW, head()).unwrap();
+    let signing = opening.sign(NOW, head()).unwrap().clone();
     assert_eq!(opening.progress(), need(2, &["alice", "carol"]));
+    // Who comes too late ends nothing, and may take the place of somebody who is gone.
+    let late = opening.commitment(&made[1].1);
+    assert!(matches!(late, Err(OpeningError::Late(who)) if who == name("bob")));
+    assert_eq!(opening.signing(), Some(&signing));
+    assert_eq!(
+        opening.replace(&made[1].1).unwrap(),
+        Progress::Restarted { by: name("bob") }
+    );
+    assert!(opening.signing().is_none());
 }
 
 #[test]

@@ -64,6 +64,7 @@ impl Desk {
     ) -> Result<String, Error> {
         let question = Question {
             settings,
+            server: server_ca.map(|_| SERVER),
             server_ca,
             paths: &self.paths,
             store: Ok(&self.store),
@@ -81,6 +82,9 @@ impl Desk {
         told
     }
 }
+
+/// The one in `signed`.
+const SERVER: &str = "https://server";
 
 fn naming(issuer: Option<&str>) -> Settings {
     let target = Target {
@@ -148,6 +152,19 @@ fn of_two_clusters_with_one_ca_each_gets_the_window_of_its_issuer() {
         let served = desk.ask(&settings, Some(ca), NOW, never).unwrap();
         assert_eq!(served, window.certificate);
     }
+}
+
+#[test]
+fn another_cluster_of_the_same_ca_with_an_issuer_of_its_own_gets_none() {
+    let desk = Desk::new();
+    let window = desk.open(|signed| signed.server = "https://other");
+    let ca = Some(signed(&window.certificate).server_ca);
+    let settings = naming(Some("https://other.example.com"));
+    assert_eq!(desk.ask(&settings, ca, NOW, normal).unwrap(), "normal");
+    assert_eq!(
+        desk.ask(&naming(None), ca, NOW, never).unwrap(),
+        window.certificate
+    );
 }
 
 #[test]
