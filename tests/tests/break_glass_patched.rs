@@ -376,13 +376,13 @@ fn a_beginning_that_does_not_fit_an_approvers_clock_is_typed_or_nothing_is_signe
         (now - 3600, "it would be over already"),
     ] {
         bob.tell(&at(begins));
-        bob.wait_for(&format!("By this machine's clock {why}:"));
+        bob.wait_for(&format!("bob: by this machine's clock {why}:"));
         bob.wait_for(&format!("it begins    {} UTC", shown_time(begins)));
         bob.wait_for(&format!("it ends      {} UTC", shown_time(begins + 3600)));
         bob.wait_for("It begins at (YYYY-MM-DD HH:MM, UTC):");
         // Enter, as the text says.
         bob.tell("");
-        bob.wait_for("nothing was signed");
+        bob.wait_for("Nothing was signed.");
     }
     nothing_signed(&quorum, "bob");
     bob.tell(&at(now - BACKDATE));
