@@ -12,7 +12,7 @@
 //! - [`apart::Quorum`]: three holders, each at a machine of their own, and texts as a changed program makes them
 //! - [`alone::alone`]: a place without a network
 //! - [`pod::Pod`]: an image and a pod as a node runs them
-//! - [`stage::Stage`]: the parts of `make demo` and `make playground`, told step by step
+//! - [`stage::Stage`]: the parts of `make demo`, `make drill` and `make playground`, told step by step
 //! - [`world::World`]: all of these together
 //!
 //! Everything ends with the test process, however that ends ([`process::Leashed`]), and nothing waits for time to pass

@@ -1,4 +1,4 @@
-//! What `make demo` and `make playground` have in common: the parts, started one after the other and told on the screen.
+//! What `make demo`, `make drill` and `make playground` have in common: the parts, started one after the other and told on the screen.
 
 use std::fmt::Display;
 use std::io::{self, Write as _};

@@ -400,13 +400,16 @@ fn an_approver_whose_clock_is_off_by_a_day_types_the_time_or_signs_nothing() {
         agree(&mut bob);
         opener.tell(&bob.text());
         let signing = opener.text();
-        for wrong in ["", "yes", "2026-01-01 00:00"] {
-            bob.tell(&signing);
-            bob.wait_for(&format!("By this machine's clock {why}:"));
+        bob.tell(&signing);
+        bob.wait_for(&format!("bob: by this machine's clock {why}:"));
+        for wrong in ["yes", "2026-01-01 00:00"] {
             bob.wait_for("It begins at (YYYY-MM-DD HH:MM, UTC):");
             bob.tell(wrong);
-            bob.wait_for("That is not the time at which it begins; nothing was signed.");
+            bob.wait_for("That is not how it is shown above.");
         }
+        bob.wait_for("It begins at (YYYY-MM-DD HH:MM, UTC):");
+        bob.tell("");
+        bob.wait_for("Nothing was signed.");
         assert!(!log(quorum.person("bob")).contains(r#""kind":"signed""#));
         bob.tell(&signing);
         bob.wait_for("  it begins    ");
