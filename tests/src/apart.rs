@@ -59,7 +59,8 @@ impl Quorum {
         Self::made(dir, people, "https://localhost:1", &nobody.pem(), more)
     }
 
-    fn people(dir: &Path) -> Vec<Person> {
+    /// Alice, bob and carol.
+    pub fn people(dir: &Path) -> Vec<Person> {
         Self::people_but(dir, "nobody")
     }
 

@@ -33,6 +33,7 @@ pub mod issuer;
 pub mod leaks;
 pub mod line;
 pub mod machine;
+pub mod memory;
 pub mod operator;
 pub mod parts;
 pub mod person;

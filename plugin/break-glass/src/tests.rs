@@ -19,6 +19,7 @@ use crate::{
 
 mod attacks;
 mod ceremony;
+mod checks;
 mod kits;
 
 pub(crate) const NOW: i64 = 1_795_000_000;

@@ -73,7 +73,7 @@ fn what_is_no_quorum_is_no_kit_even_if_one_signed_it() {
         )
     };
     assert!(signed(&|_| {}).is_ok());
-    let changes: [&dyn Fn(&mut Payload); 15] = [
+    let changes: [&dyn Fn(&mut Payload); 18] = [
         &|kit| kit.holders[1].recipients = kit.holders[0].recipients.clone(),
         &|kit| kit.threshold = 1,
         &|kit| kit.threshold = 4,
@@ -86,6 +86,9 @@ fn what_is_no_quorum_is_no_kit_even_if_one_signed_it() {
         &|kit| kit.holders[1].verifying_share = "00".into(),
         &|kit| kit.revision = 2,
         &|kit| kit.server = "http://server".into(),
+        &|kit| kit.server = "https://ser ver".into(),
+        &|kit| kit.server = "https://ser\u{202e}ver".into(),
+        &|kit| kit.issuer = Some("https://issuer\u{1b}[2J".into()),
         &|kit| kit.cluster = "prod\u{202e}".into(),
         &|kit| kit.server_ca = "none".into(),
         &|kit| kit.authority.not_after = kit.authority.not_before,
@@ -94,6 +97,17 @@ fn what_is_no_quorum_is_no_kit_even_if_one_signed_it() {
         let refused = signed(change).unwrap_err();
         assert!(matches!(refused, KitError::Bounds(_)), "{index}: {refused}");
     }
+}
+
+#[test]
+fn a_kit_of_another_version_is_refused_even_if_a_quorum_signed_it() {
+    let quorum = Quorum::new();
+    let mut payload = serde_json::to_value(quorum.kit.payload()).unwrap();
+    payload["version"] = 2.into();
+    let payload: Payload = serde_json::from_value(payload).unwrap();
+    let signature = quorum.sign_anything(&payload.message());
+    let refused = Kit::assemble(payload.bytes(), quorum.kit.authority_signature(), signature).unwrap_err();
+    assert!(refused.to_string().contains("it has version 2"), "{refused}");
 }
 
 #[test]

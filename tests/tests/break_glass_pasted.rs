@@ -1,0 +1,78 @@
+//! What stands around a text that somebody pastes: it answers no question.
+
+use e2e::apart::{Quorum, agree, changed, own_share};
+use e2e::parts::{Part, present};
+use e2e::terminal::Terminal;
+use e2e::world::Site;
+use gatepass_break_glass::request::shown_time;
+
+static SITE: Site = Site::new("break_glass_pasted");
+const PARTS: &[Part] = &[Part::ControlPlane, Part::Terminal];
+
+/// `approve` at a terminal, whose texts to pass on lie apart.
+fn approve(quorum: &Quorum, name: &str) -> Terminal {
+    let person = quorum.person(name);
+    let own = own_share(person);
+    let own: Vec<_> = own.iter().map(String::as_str).collect();
+    let mut terminal = Terminal::start_piped(&person.command(&[&["approve"], &own[..]].concat()));
+    terminal.wait_for("Paste the request, from its BEGIN line to its END line.");
+    terminal
+}
+
+/// The next text on standard output.
+fn printed(terminal: &mut Terminal, label: &str) -> String {
+    terminal.wait_for("Send this text to alice");
+    let end = format!("-----END {label}-----\n");
+    e2e::process::until("the text is printed", std::time::Duration::from_secs(20), || {
+        let printed = terminal.stdout();
+        let begin = printed.find(&format!("-----BEGIN {label}-----"))?;
+        printed.ends_with(&end).then(|| printed[begin..].to_owned())
+    })
+}
+
+#[test]
+fn whoever_sends_a_text_does_not_answer_for_who_pastes_it() {
+    if !present(PARTS) {
+        return;
+    }
+    let quorum = Quorum::new(&SITE.dir("answers"));
+    let mut opener = quorum.open_with_share("alice", &[]);
+    agree(&mut opener);
+    let request = opener.text();
+    // Bob copies the whole message out of the chat, and what mallory wrote below the text with it.
+    for below in ["yes\n", "yes\nyes\ny\n", "\nalice: thanks!\nyes\n\nyes\n", "yes"] {
+        let mut bob = approve(&quorum, "bob");
+        bob.press(&format!("{request}{below}"));
+        bob.wait_for("bob: do you agree to sign this with your share? [yes/no]");
+        bob.type_line("no");
+        let ended = bob.finish();
+        assert!(!ended.status.success(), "{below:?}: {}", ended.shown);
+        assert_eq!(ended.stdout, "", "{below:?}: nothing was committed to");
+        assert!(ended.shown.contains("bob did not agree; nothing was signed"), "{}", ended.shown);
+    }
+
+    // Nor for who sees that their clock does not fit.
+    let mut bob = approve(&quorum, "bob");
+    bob.press(&request);
+    bob.wait_for("do you agree to sign this with your share? [yes/no]");
+    bob.type_line("yes");
+    let commitment = printed(&mut bob, "GATEPASS COMMITMENT");
+    opener.tell(&commitment);
+    let signing = opener.text();
+    let mut begins = 0;
+    let tomorrow = changed(&signing, |signing| {
+        begins = signing["notBefore"].as_i64().expect("a time") + 86_400;
+        signing["notBefore"] = begins.into();
+    });
+    bob.press(&format!("{tomorrow}{}\n", shown_time(begins)));
+    bob.wait_for("it would begin too far ahead");
+    bob.wait_for("It begins at (YYYY-MM-DD HH:MM, UTC):");
+    bob.type_line("");
+    bob.wait_for("nothing was signed");
+    // A text that was pasted before it was asked for counts all the same.
+    bob.press(&signing);
+    let printed = printed(&mut bob, "GATEPASS SIGNATURE SHARE");
+    opener.tell(&printed);
+    opener.wait_for("The glass is broken");
+    opener.finish().expect_ok();
+}
