@@ -48,7 +48,11 @@ fn whoever_sends_a_text_does_not_answer_for_who_pastes_it() {
         let ended = bob.finish();
         assert!(!ended.status.success(), "{below:?}: {}", ended.shown);
         assert_eq!(ended.stdout, "", "{below:?}: nothing was committed to");
-        assert!(ended.shown.contains("bob did not agree; nothing was signed"), "{}", ended.shown);
+        assert!(
+            ended.shown.contains("bob did not agree; nothing was signed"),
+            "{}",
+            ended.shown
+        );
     }
 
     // Nor for who sees that their clock does not fit.
@@ -68,7 +72,7 @@ fn whoever_sends_a_text_does_not_answer_for_who_pastes_it() {
     bob.wait_for("it would begin too far ahead");
     bob.wait_for("It begins at (YYYY-MM-DD HH:MM, UTC):");
     bob.type_line("");
-    bob.wait_for("nothing was signed");
+    bob.wait_for("Nothing was signed.");
     // A text that was pasted before it was asked for counts all the same.
     bob.press(&signing);
     let printed = printed(&mut bob, "GATEPASS SIGNATURE SHARE");

@@ -324,9 +324,10 @@ impl Payload {
     /// What differs from another, in words for the people who are asked to sign it.
     pub fn differences(&self, before: &Self) -> Vec<String> {
         let mut words = Vec::new();
+        // Whole, because a change could stand behind a cut: both were checked, and are plain.
         let mut differ = |what: &str, old: String, new: String| {
             if old != new {
-                words.push(format!("{what}: {} → {}", Escaped::new(&old), Escaped::new(&new)));
+                words.push(format!("{what}: {old} → {new}"));
             }
         };
         let none = || "none".to_owned();
@@ -335,10 +336,13 @@ impl Payload {
             [] => "anybody".to_owned(),
             names => names.iter().map(Name::as_str).collect::<Vec<_>>().join(", "),
         };
-        let minutes = |payload: &Self| format!("{} minutes", payload.limits.longest_seconds / 60);
+        let life = |payload: &Self| match payload.limits.longest_seconds {
+            whole if whole % 60 == 0 => format!("{} minutes", whole / 60),
+            other => format!("{other} seconds"),
+        };
         differ("API server", before.server.clone(), self.server.clone());
         differ("issuer", issuer(before), issuer(self));
-        differ("longest life of a certificate", minutes(before), minutes(self));
+        differ("longest life of a certificate", life(before), life(self));
         differ("who may open", openers(before), openers(self));
         differ(
             "days until a holder is due",

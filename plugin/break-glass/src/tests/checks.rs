@@ -105,6 +105,9 @@ fn a_kit_is_signed_by_at_least_a_quorum_of_those_who_prove_their_shares_and_nobo
         opening.sign(0, head()).unwrap_err(),
         OpeningError::Quorum(Refusal::Quorum(_))
     ));
+    // Before all others, too.
+    let request = next(&quorum, &[0, 2], |_| {});
+    let mut opening = Opening::begin(&quorum.kit, request.clone()).unwrap();
     let (_bob, second) = approver(&quorum, 1, &request).commit(head(), &mut OsRng);
     assert!(matches!(
         opening.commitment(&second).unwrap_err(),
@@ -226,11 +229,10 @@ fn an_opener_takes_no_text_that_is_of_no_use_and_says_why() {
     let _ = opening.signature_share(&share).unwrap();
     assert!(matches!(opening.finish().unwrap_err(), OpeningError::Incomplete));
     // One that is wrong is not kept, and the right one is waited for.
-    assert_eq!(
-        opening.signature_share(&of("bob", &share.share)).unwrap(),
-        Progress::Complete
-    );
-    assert!(matches!(opening.finish().unwrap_err(), OpeningError::Wrong(_)));
+    assert!(matches!(
+        opening.signature_share(&of("bob", &share.share)).unwrap_err(),
+        OpeningError::Wrong(who) if who == [name("bob")]
+    ));
     let waiting = Progress::Need {
         more: 1,
         of: vec![name("bob")],
@@ -261,6 +263,27 @@ fn what_was_signed_before_a_round_started_over_is_forgotten() {
         of: vec![name("alice"), name("bob")],
     };
     assert_eq!(opening.progress(), both);
+}
+
+#[test]
+fn whoever_signs_a_kit_sees_each_change_of_it_however_long_it_is() {
+    let quorum = Quorum::of(&{
+        let mut draft = draft();
+        draft.limits.longest_seconds = 1800;
+        draft.limits.openers = (1..=8).map(|n| name(&format!("{n}{}", "x".repeat(60)))).collect();
+        draft
+    });
+    let shown = |change: &dyn Fn(&mut Payload)| {
+        let checked = next(&quorum, &[0, 1], change).check(&quorum.kit).unwrap();
+        let lines = checked.describe(&quorum.kit).into_iter();
+        let changes = lines.filter(|(what, line)| *what == "change" && !line.contains("proves today"));
+        changes.map(|(_, line)| line).collect::<Vec<_>>().join("\n")
+    };
+    assert_eq!(shown(&|_| {}), "");
+    let openers = shown(&|kit| kit.limits.openers.push(name("mallory")));
+    assert!(openers.ends_with(", mallory"), "{openers}");
+    let longer = shown(&|kit| kit.limits.longest_seconds = 1859);
+    assert_eq!(longer, "longest life of a certificate: 30 minutes → 1859 seconds");
 }
 
 #[test]
