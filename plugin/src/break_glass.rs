@@ -1,6 +1,7 @@
 //! Break-glass on this machine: what stands around the ceremony of the crate `gatepass-break-glass`.
 //!
-//! [`init`] makes a quorum and its kit, and changes its holders. [`mod@open`] and [`approve`] are the two sides of a
+//! [`init`] makes a quorum and its kit, at one machine or apart, and `reshare` changes its holders; share files are delivered
+//! in one way. [`mod@open`] and [`approve`] are the two sides of a
 //! [`ceremony`], whose people are at a terminal ([`person`], [`holders`]) and whose steps go into the log ([`journal`],
 //! [`log_file`]). [`verify`] says what a kit is and prints the page; [`tell`] says what logs tell, and how things
 //! stand ([`standing`]).
@@ -13,10 +14,12 @@ pub mod approve;
 pub mod binding;
 pub mod ceremony;
 pub mod context;
+mod delivery;
 pub mod error;
 mod files;
 pub mod holders;
 pub mod init;
+mod join;
 pub mod journal;
 pub mod kits;
 pub mod log_file;
@@ -24,6 +27,7 @@ pub mod open;
 pub mod outage;
 mod page;
 pub mod person;
+mod reshare;
 pub mod serve;
 pub mod server;
 pub mod standing;
@@ -49,7 +53,7 @@ pub fn run(command: BreakGlass, desk: Desk<'_>, out: &mut impl Write) -> Result<
         BreakGlass::Drill(command) => open::drill(&command, &desk, out),
         BreakGlass::Report(command) => tell::report(&command, &desk, out),
         BreakGlass::Recertify(command) => open::recertify(&command, &desk, out),
-        BreakGlass::Reshare(command) => init::reshare(&command, &desk),
+        BreakGlass::Reshare(command) => Ok(reshare::reshare(&command, &desk)?),
         BreakGlass::Verify(command) => verify::verify(&command, &desk, out),
     }
 }

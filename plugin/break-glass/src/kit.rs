@@ -3,6 +3,8 @@
 //! Its file is an armored text. The payload is signed as it stands there, byte for byte; the authority's certificate is not in
 //! it, but is built from the payload and has a signature of its own beside it.
 
+mod differences;
+mod draft;
 mod payload;
 
 use std::fmt;
@@ -13,8 +15,9 @@ use frost_ed25519::{Signature, keys::PublicKeyPackage};
 use rustls_pki_types::CertificateDer;
 use serde::{Deserialize, Serialize};
 
+pub use draft::Draft;
 pub(crate) use payload::verifying_share;
-pub use payload::{Authority, Draft, Holder, LONGEST, Limits, Made, Payload};
+pub use payload::{Authority, Holder, LONGEST, Limits, Made, Payload};
 
 use crate::{
     armor::{self, ArmorError, Armored},

@@ -14,7 +14,6 @@ use crate::{
     certificate,
     name::{Escaped, Name, is_plain},
     recipient::{PASSPHRASE, Recipient},
-    words::sha256,
 };
 
 /// No certificate of a quorum lives longer, whatever a kit says; in seconds.
@@ -29,13 +28,13 @@ const LONGEST_URL: usize = 200;
 /// How many people a quorum is chosen from at most.
 const MOST_HOLDERS: usize = 15;
 
-const VERSION: u8 = 1;
+pub(super) const VERSION: u8 = 1;
 
 /// What a kit says, in the words of its file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Payload {
-    version: u8,
+    pub(super) version: u8,
     /// 1 when it is made, one more each time a quorum signs it anew.
     pub revision: u32,
     /// The hash of the revision before.
@@ -111,101 +110,6 @@ pub struct Authority {
     pub not_before: i64,
     /// Its end, Unix seconds.
     pub not_after: i64,
-}
-
-/// What is known of a kit before its keys are made. In an init apart all holders have the same.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Draft {
-    /// See [`Payload::cluster`].
-    pub cluster: String,
-    /// See [`Payload::issuer`].
-    pub issuer: Option<String>,
-    /// See [`Payload::server`].
-    pub server: String,
-    /// See [`Payload::server_ca`].
-    pub server_ca: String,
-    /// See [`Payload::made`].
-    pub made: Made,
-    /// See [`Payload::created`]; the authority begins a day before.
-    pub created: i64,
-    /// How long the authority lives, in days.
-    pub authority_days: u32,
-    /// See [`Payload::threshold`].
-    pub threshold: u16,
-    /// Name and recipients of each holder, who are numbered in this order.
-    pub holders: Vec<(Name, Vec<String>)>,
-    /// See [`Payload::limits`].
-    pub limits: Limits,
-}
-
-const DAY: i64 = 24 * 60 * 60;
-
-impl Draft {
-    /// The payload once the keys are known; checked.
-    pub fn payload(&self, keys: &PublicKeyPackage) -> Result<Payload, KitError> {
-        let payload = Payload {
-            version: VERSION,
-            revision: 1,
-            previous: None,
-            cluster: self.cluster.clone(),
-            issuer: self.issuer.clone(),
-            server: self.server.clone(),
-            server_ca: self.server_ca.clone(),
-            made: self.made,
-            created: self.created,
-            threshold: self.threshold,
-            holders: holders(&self.holders, keys, self.created)?,
-            limits: self.limits.clone(),
-            authority: Authority {
-                key: key_bytes(keys.verifying_key())?,
-                not_before: self.created.saturating_sub(DAY),
-                not_after: self
-                    .created
-                    .saturating_add(DAY.saturating_mul(self.authority_days.into())),
-            },
-        };
-        payload.check()?;
-        Ok(payload)
-    }
-
-    /// Checks what can be checked before the keys are made.
-    pub fn check(&self) -> Result<(), KitError> {
-        check_recipients(
-            self.holders
-                .iter()
-                .map(|(name, recipients)| (name, recipients.as_slice())),
-        )?;
-        check_texts(
-            &self.cluster,
-            self.issuer.as_deref(),
-            &self.server,
-            &self.server_ca,
-        )?;
-        let names: Vec<_> = self.holders.iter().map(|(name, _)| name).collect();
-        check_quorum(self.threshold, &names)?;
-        self.limits.check()
-    }
-}
-
-/// The holders numbered from 1, with their verifying shares.
-fn holders(
-    names: &[(Name, Vec<String>)],
-    keys: &PublicKeyPackage,
-    confirmed: i64,
-) -> Result<Vec<Holder>, KitError> {
-    let numbered = (1..).zip(names);
-    numbered
-        .map(|(identifier, (name, recipients))| {
-            Ok(Holder {
-                name: name.clone(),
-                identifier,
-                recipients: recipients.clone(),
-                verifying_share: verifying_share(keys, identifier)?,
-                confirmed,
-            })
-        })
-        .collect()
 }
 
 /// A holder's verifying share, in hexadecimal.
@@ -320,77 +224,10 @@ impl Payload {
         }
         Ok(())
     }
-
-    /// What differs from another, in words for the people who are asked to sign it.
-    pub fn differences(&self, before: &Self) -> Vec<String> {
-        let mut words = Vec::new();
-        // Whole, because a change could stand behind a cut: both were checked, and are plain.
-        let mut differ = |what: &str, old: String, new: String| {
-            if old != new {
-                words.push(format!("{what}: {old} → {new}"));
-            }
-        };
-        let none = || "none".to_owned();
-        let issuer = |payload: &Self| payload.issuer.clone().unwrap_or_else(none);
-        let openers = |payload: &Self| match payload.limits.openers.as_slice() {
-            [] => "anybody".to_owned(),
-            names => names.iter().map(Name::as_str).collect::<Vec<_>>().join(", "),
-        };
-        let life = |payload: &Self| match payload.limits.longest_seconds {
-            whole if whole % 60 == 0 => format!("{} minutes", whole / 60),
-            other => format!("{other} seconds"),
-        };
-        differ("API server", before.server.clone(), self.server.clone());
-        differ("issuer", issuer(before), issuer(self));
-        differ("longest life of a certificate", life(before), life(self));
-        differ("who may open", openers(before), openers(self));
-        differ(
-            "days until a holder is due",
-            before.limits.recertify_days.to_string(),
-            self.limits.recertify_days.to_string(),
-        );
-        if before.server_ca != self.server_ca {
-            let hash = HEXLOWER.encode(&sha256(&[self.server_ca.as_bytes()]));
-            words.push(format!(
-                "the CA of the API server is another: its PEM has the SHA-256 {hash}"
-            ));
-        }
-        if before.made != self.made {
-            words.push("shares were together on one machine since".into());
-        }
-        let find = |payload: &Self, name: &Name| {
-            let mut holders = payload.holders.iter();
-            holders.find(|holder| holder.name == *name).cloned()
-        };
-        for old in &before.holders {
-            match find(self, &old.name) {
-                None => words.push(format!("{} is a holder no longer", old.name)),
-                Some(new) => {
-                    if new.recipients != old.recipients {
-                        words.push(format!("the share of {} is encrypted to another key", old.name));
-                    }
-                    if new.verifying_share != old.verifying_share || new.identifier != old.identifier {
-                        words.push(format!("{} has a new share", old.name));
-                    }
-                    if new.confirmed != old.confirmed {
-                        words.push(format!("{} proves today that they can use their share", old.name));
-                    }
-                }
-            }
-        }
-        for new in self
-            .holders
-            .iter()
-            .filter(|new| find(before, &new.name).is_none())
-        {
-            words.push(format!("{} becomes a holder", new.name));
-        }
-        words
-    }
 }
 
 impl Limits {
-    fn check(&self) -> Result<(), KitError> {
+    pub(super) fn check(&self) -> Result<(), KitError> {
         match self.longest_seconds {
             SHORTEST..=LONGEST => Ok(()),
             other => Err(bounds(format!(
@@ -415,11 +252,16 @@ impl Limits {
     }
 }
 
-fn bounds(what: String) -> KitError {
+pub(super) fn bounds(what: String) -> KitError {
     KitError::Bounds(what)
 }
 
-fn check_texts(cluster: &str, issuer: Option<&str>, server: &str, server_ca: &str) -> Result<(), KitError> {
+pub(super) fn check_texts(
+    cluster: &str,
+    issuer: Option<&str>,
+    server: &str,
+    server_ca: &str,
+) -> Result<(), KitError> {
     if !(1..=100).contains(&cluster.len()) || !cluster.chars().all(is_plain) || cluster.trim() != cluster {
         return Err(bounds("the cluster's name is 1 to 100 bytes on one line".into()));
     }
@@ -435,7 +277,7 @@ fn check_texts(cluster: &str, issuer: Option<&str>, server: &str, server_ca: &st
     }
 }
 
-fn check_quorum(threshold: u16, names: &[&Name]) -> Result<(), KitError> {
+pub(super) fn check_quorum(threshold: u16, names: &[&Name]) -> Result<(), KitError> {
     let holders = names.len();
     if threshold < 2 {
         return Err(bounds(
@@ -455,7 +297,9 @@ fn check_quorum(threshold: u16, names: &[&Name]) -> Result<(), KitError> {
 }
 
 /// Nobody shall be two holders at once by having one key.
-fn check_recipients<'h>(holders: impl Iterator<Item = (&'h Name, &'h [String])>) -> Result<(), KitError> {
+pub(super) fn check_recipients<'h>(
+    holders: impl Iterator<Item = (&'h Name, &'h [String])>,
+) -> Result<(), KitError> {
     let mut before: BTreeMap<String, &Name> = BTreeMap::new();
     for (name, recipients) in holders {
         for text in recipients {

@@ -1,0 +1,144 @@
+//! An init apart: each holder at a machine of their own.
+
+use std::{io::Write, path::PathBuf, sync::Arc};
+
+use gatepass_break_glass::{
+    identity::{Identities, Person},
+    keygen::{
+        Invitation,
+        apart::{Joining, Progress, Refusal, Sealing, Step},
+    },
+    name::Name,
+    recipient::Recipient,
+    share,
+};
+use rand_core::OsRng;
+use zeroize::Zeroizing;
+
+use super::{
+    delivery::{Delivery, made},
+    error::BreakGlassError,
+    holders,
+    init::identities,
+    journal::Journal,
+    open::Desk,
+};
+use crate::cli::break_glass::Init;
+
+/// Takes part in an init apart.
+pub(super) fn join(
+    command: &Init,
+    invitation: Option<Invitation>,
+    desk: &Desk<'_>,
+    out: &mut impl Write,
+) -> Result<(), BreakGlassError> {
+    let terminal = &desk.terminal;
+    let me = desk.name(command.by.as_deref())?;
+    let mut own_paths = Vec::new();
+    for (name, path) in identities(&command.identities)? {
+        if name != me {
+            return Err(BreakGlassError::Typed(format!(
+                "--identity {name}=…: only your own key belongs here, {me}"
+            )));
+        }
+        own_paths.push(path);
+    }
+    let own_invitation = invitation.is_some();
+    let invitation = match invitation {
+        Some(invitation) => invitation,
+        None => {
+            terminal.say("Paste the invitation, from its BEGIN line to its END line.");
+            loop {
+                match Invitation::read(&terminal.text()?) {
+                    Ok(invitation) => break invitation,
+                    Err(error) => terminal.say(&format!("This text is of no use here: {error}")),
+                }
+            }
+        }
+    };
+    terminal.say("\nThe invitation:");
+    terminal.table(&invitation.describe());
+    terminal.say(&format!(
+        "\nIts words:\n\n    {}\n\nCompare them by voice with all other holders: they say to whose keys shares are encrypted.",
+        invitation.words()
+    ));
+    if !own_invitation
+        && !terminal.yes(&format!(
+            "{me}: is all of this right, and are the words the same everywhere?"
+        ))?
+    {
+        return Err(BreakGlassError::Declined(me));
+    }
+    let mut age = Age::new(&own_paths, desk)?;
+    let (mut joining, text) = Joining::begin(invitation, me.clone(), &mut OsRng)?;
+    send(&text, desk, out)?;
+    let (kit, key) = loop {
+        match joining.progress(&mut age) {
+            Ok(Progress::Ready) => match joining.next(&mut age, &mut OsRng)? {
+                Step::Text(text) => send(&text, desk, out)?,
+                Step::Kit(made) => break *made,
+            },
+            Ok(Progress::Need { what, from }) => {
+                let names: Vec<_> = from.iter().map(Name::as_str).collect();
+                terminal.say(&format!(
+                    "\nWaiting for the {what} of: {}. Paste here what they send.",
+                    names.join(", ")
+                ));
+                let block = terminal.text()?;
+                if let Err(error) = joining.take(&block, &mut age) {
+                    terminal.say(&format!("This text is of no use: {error}"));
+                }
+            }
+            Err(error) => terminal.say(&format!("This text is of no use: {error}")),
+        }
+    };
+    let journal = Journal::new(desk.paths, desk.clock, &desk.terminal);
+    journal.add(made(&kit))?;
+    let delivery = Delivery {
+        kit: &kit,
+        dir: &command.out,
+        desk,
+        journal: &journal,
+        identities: own_paths.into_iter().map(|path| (None, path)).collect(),
+    };
+    terminal.say("\nCompare the kit's words by voice with all other holders before you confirm them: each has made the kit anew.");
+    delivery.own(me, key)
+}
+
+fn send(text: &str, desk: &Desk<'_>, out: &mut impl Write) -> Result<(), BreakGlassError> {
+    desk.terminal.say("\nSend this text to all other holders:\n");
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .map_err(BreakGlassError::Output)
+}
+
+/// Encrypts parts to other holders and opens one's own, with age.
+struct Age<'a> {
+    keys: Identities,
+    desk: &'a Desk<'a>,
+}
+
+impl<'a> Age<'a> {
+    /// Opens the holder's key before the first round: one that cannot be used is better known now.
+    fn new(paths: &[PathBuf], desk: &'a Desk<'a>) -> Result<Self, BreakGlassError> {
+        let mut paths = paths.to_vec();
+        if paths.is_empty() {
+            let question = "File with your key (an age identity or an OpenSSH private key), to open what others send you:";
+            paths.push(desk.terminal.ask(question)?.into());
+        }
+        let keys = holders::keys(&paths, &desk.terminal)?;
+        Ok(Self { keys, desk })
+    }
+}
+
+impl Sealing for Age<'_> {
+    fn seal(&mut self, recipients: &[String], plaintext: &[u8]) -> Result<String, Refusal> {
+        let recipients: Result<Vec<_>, _> = recipients.iter().map(|text| Recipient::parse(text)).collect();
+        let person = Arc::clone(&self.desk.terminal) as Arc<dyn Person>;
+        Ok(share::seal(&recipients?, plaintext, &person)?)
+    }
+
+    fn open(&mut self, ciphertext: &str) -> Result<Zeroizing<Vec<u8>>, Refusal> {
+        Ok(share::unseal(ciphertext, &self.keys)?)
+    }
+}
