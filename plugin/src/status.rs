@@ -7,7 +7,10 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{
     accepted::{Accepted, AcceptedFile},
-    break_glass::window::{State, Window, Windows},
+    break_glass::{
+        standing::standings,
+        window::{State, Window, Windows},
+    },
     cli::Output,
     clock::Clock,
     credential::{Credential, Use},
@@ -129,7 +132,7 @@ pub fn status(
             .map_err(io::Error::from)
             .and_then(|json| writeln!(out, "{}", escape::json(&json))),
         Output::Yaml => escape::yaml(&rows).and_then(|yaml| write!(out, "{yaml}")),
-        Output::Text => text(&rows, out),
+        Output::Text => text(&rows, out).and_then(|()| warnings(paths, now, out)),
     };
     written.map_err(Error::Output)
 }
@@ -216,6 +219,22 @@ fn rfc3339(unix: i64) -> Option<String> {
         .ok()
 }
 
+/// What is due of break-glass, as far as this machine knows by itself.
+fn warnings(paths: &Paths, now: OffsetDateTime, out: &mut impl Write) -> io::Result<()> {
+    for standing in standings(paths).unwrap_or_default() {
+        for fault in standing.faults(now) {
+            let word = fault.severity.word();
+            writeln!(
+                out,
+                "  {word:<15}break-glass: {}\n  next           {}",
+                message(&fault.says),
+                fault.remedy
+            )?;
+        }
+    }
+    Ok(())
+}
+
 fn text(rows: &[Entries], out: &mut impl Write) -> io::Result<()> {
     if rows.is_empty() {
         return writeln!(
@@ -286,7 +305,11 @@ mod tests {
 
     use super::*;
     use crate::{
-        break_glass::window::tests::{NOW, home, opened, pair, signed},
+        break_glass::{
+            kits::Kits,
+            standing,
+            window::tests::{NOW, home, opened, pair, signed},
+        },
         cli::Target,
         settings::{ConfigFile, Environment, StoreChoice},
     };
@@ -297,6 +320,24 @@ mod tests {
         fn now(&self) -> OffsetDateTime {
             self.0
         }
+    }
+
+    #[test]
+    fn what_is_due_of_a_kit_is_shown() {
+        let dir = tempfile::tempdir().unwrap();
+        let (paths, _, _) = home(dir.path());
+        let shown = || {
+            let mut out = Vec::new();
+            warnings(&paths, NOW, &mut out).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(shown(), "");
+        Kits::new(&paths).keep(&standing::tests::kit()).unwrap();
+        assert!(
+            shown().contains("no drill of it") && shown().contains("next "),
+            "{}",
+            shown()
+        );
     }
 
     #[test]

@@ -98,7 +98,8 @@ impl<'a> Journal<'a> {
         });
     }
 
-    fn note(&self, event: Event) {
+    /// Writes an entry that nothing waits for; where that fails, it is said.
+    pub fn note(&self, event: Event) {
         if let Err(error) = self.add(event) {
             self.terminal
                 .say(&format!("This was not written into the log: {error}"));

@@ -128,6 +128,10 @@ pub fn open(command: &Open, mut desk: Desk<'_>, out: &mut impl Write) -> Result<
         None => payload.limits.longest_seconds.min(LONGEST),
         Some(lasts) => u32::try_from(lasts.whole_seconds()).unwrap_or(u32::MAX),
     };
+    payload
+        .limits
+        .allow(&by, seconds)
+        .map_err(BreakGlassError::Typed)?;
     if let Some(issuer) = &payload.issuer
         && !command.even_if_they_answer
     {
@@ -147,12 +151,13 @@ pub fn open(command: &Open, mut desk: Desk<'_>, out: &mut impl Write) -> Result<
     let Granted::Certificate(certificate) = granted else {
         unreachable!("a certificate was asked for");
     };
-    journal.add(Event::Opened {
+    // That the quorum signed is in the log; what it signed must not be lost because a disk is full since.
+    journal.note(Event::Opened {
         request: hash,
         credential_id: certificate.credential_id.clone(),
         not_before: certificate.not_before,
         not_after: certificate.not_after,
-    })?;
+    });
     let window = Signed {
         kit_hash: kit.hash(),
         cluster: &payload.cluster,

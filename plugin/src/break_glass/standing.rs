@@ -200,7 +200,7 @@ impl Standing {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use gatepass_break_glass::{
         keygen::side_by_side,
         kit::{Draft, Limits, Made},
@@ -212,7 +212,7 @@ mod tests {
 
     const NOW: OffsetDateTime = datetime!(2026-11-22 00:00:00 UTC);
 
-    fn kit() -> Kit {
+    pub(crate) fn kit() -> Kit {
         let draft = Draft {
             cluster: "prod".into(),
             issuer: None,

@@ -237,7 +237,7 @@ impl Limits {
     }
 
     /// Whether somebody may open for so many seconds; else why not.
-    pub(crate) fn allow(&self, opener: &Name, seconds: u32) -> Result<(), String> {
+    pub fn allow(&self, opener: &Name, seconds: u32) -> Result<(), String> {
         // The program's own limit: a kit must not be able to lift it.
         let longest = self.longest_seconds.min(LONGEST);
         if !(SHORTEST..=longest).contains(&seconds) {
