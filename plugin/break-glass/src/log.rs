@@ -10,7 +10,7 @@
 mod event;
 
 use rand_core::{CryptoRng, RngCore};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use serde_json::Value;
 use time::{OffsetDateTime, UtcOffset};
 
@@ -23,11 +23,24 @@ pub use event::{Asked, Event, Fixed, Purpose};
 #[serde(deny_unknown_fields)]
 pub struct Head {
     /// A random name of the log.
+    #[serde(deserialize_with = "short")]
     pub machine: String,
     /// How many entries it had.
     pub entries: u64,
     /// The SHA-256 of the last one's line, in hexadecimal.
+    #[serde(deserialize_with = "short")]
     pub hash: String,
+}
+
+/// Heads come from others and go into the log: long ones would fill it up.
+fn short<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    match text.len() <= 64 {
+        true => Ok(text),
+        false => Err(D::Error::custom(
+            "a log's name and hash have at most 64 characters",
+        )),
+    }
 }
 
 /// A log whose entries follow one another.

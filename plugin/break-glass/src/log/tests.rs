@@ -371,3 +371,12 @@ proptest! {
         let _ = Log::parse(&bytes);
     }
 }
+
+#[test]
+fn a_head_that_would_fill_a_log_is_not_read() {
+    for (machine, hash, fits) in [(64, 64, true), (65, 64, false), (64, 65, false)] {
+        let head =
+            serde_json::json!({"machine": "m".repeat(machine), "entries": 1, "hash": "0".repeat(hash)});
+        assert_eq!(serde_json::from_value::<Head>(head).is_ok(), fits);
+    }
+}
