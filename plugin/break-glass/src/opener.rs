@@ -86,9 +86,11 @@ pub enum OpeningError {
     /// Not everybody has sent a text.
     #[error("texts are still missing")]
     Incomplete,
-    /// Signature shares that do not fit.
-    #[error("the signature share of {} is wrong: not of this kit's share, or of another round; they start over with `approve`", names(.0))]
-    Wrong(Vec<Name>),
+    /// A signature share that does not fit.
+    #[error(
+        "the signature share of {0} is wrong: not of this kit's share, or of another round; it is not kept; the true one still counts, else they start over with `approve`"
+    )]
+    Wrong(Name),
     /// Round two cannot begin.
     #[error(transparent)]
     Quorum(#[from] Refusal),
@@ -239,13 +241,13 @@ impl<'k> Opening<'k> {
         };
         proof
             .check(self.kit.public_keys())
-            .map_err(|_| OpeningError::Wrong(vec![text.holder.clone()]))?;
+            .map_err(|_| OpeningError::Wrong(text.holder.clone()))?;
         self.shares.insert(number, text.share.clone());
         Ok(self.progress())
     }
 
     /// Puts the signature together.
-    pub fn finish(&mut self) -> Result<Granted, OpeningError> {
+    pub fn finish(&self) -> Result<Granted, OpeningError> {
         let Some(signing) = self.signing.clone() else {
             return Err(OpeningError::Incomplete);
         };
@@ -260,10 +262,9 @@ impl<'k> Opening<'k> {
             .iter()
             .filter_map(|(number, text)| Some((Identifier::try_from(*number).ok()?, share(text)?)))
             .collect();
-        let signature = match aggregate(&package, &shares, self.kit.public_keys()) {
-            Ok(signature) => signature_bytes(&signature),
-            Err(error) => return Err(self.blame(error)),
-        };
+        // Each was proven when it came.
+        let signature = aggregate(&package, &shares, self.kit.public_keys()).map_err(OpeningError::Frost)?;
+        let signature = signature_bytes(&signature);
         if let Some(bytes) = self.checked.proposed_bytes() {
             let kit = Kit::assemble(bytes.to_vec(), self.kit.authority_signature(), signature)?;
             return Ok(Granted::Kit(Box::new(kit)));
@@ -302,22 +303,6 @@ impl<'k> Opening<'k> {
             (0, _) => Progress::Complete,
             (more, of) => Progress::Need { more, of },
         }
-    }
-
-    /// Drops the shares that the library found wrong, and names whose they are.
-    fn blame(&mut self, error: frost_ed25519::Error) -> OpeningError {
-        let culprits = error.culprits();
-        let holders = self.kit.payload().holders.iter().filter(|holder| {
-            Identifier::try_from(holder.identifier).is_ok_and(|identifier| culprits.contains(&identifier))
-        });
-        let holders: Vec<_> = holders.collect();
-        if holders.is_empty() {
-            return OpeningError::Frost(error);
-        }
-        for holder in &holders {
-            self.shares.remove(&holder.identifier);
-        }
-        OpeningError::Wrong(holders.iter().map(|holder| holder.name.clone()).collect())
     }
 
     fn missing(&self, texts: &BTreeMap<u16, String>) -> (usize, Vec<Name>) {
@@ -369,8 +354,4 @@ fn is_commitment(text: &str) -> bool {
 
 fn share(text: &str) -> Option<Share> {
     Share::deserialize(&HEXLOWER.decode(text.as_bytes()).ok()?).ok()
-}
-
-fn names(names: &[Name]) -> String {
-    names.iter().map(Name::as_str).collect::<Vec<_>>().join(" and ")
 }

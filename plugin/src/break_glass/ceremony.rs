@@ -188,16 +188,7 @@ impl<'k> Stage<'k> {
         if opening.progress() != Progress::Complete {
             return Ok(None);
         }
-        match opening.finish() {
-            Ok(granted) => Ok(Some(granted)),
-            Err(error @ OpeningError::Wrong(_)) => {
-                self.journal
-                    .refused(Some(opening.checked().hash()), &error.to_string());
-                self.terminal.say(&format!("{error}"));
-                Ok(None)
-            }
-            Err(error) => Err(BreakGlassError::from(error).into()),
-        }
+        Ok(Some(opening.finish().map_err(BreakGlassError::from)?))
     }
 
     fn begin_signing(

@@ -227,7 +227,7 @@ fn a_wrong_signature_share_names_who_sent_it_and_loses_nothing() {
         .unwrap();
     let refused = opening.signature_share(&wrong).unwrap_err();
     assert!(
-        matches!(&refused, OpeningError::Wrong(who) if *who == [name("bob")]),
+        matches!(&refused, OpeningError::Wrong(who) if *who == name("bob")),
         "{refused}"
     );
     // The true one still counts.
@@ -422,7 +422,7 @@ fn a_false_share_in_somebodys_name_does_not_take_the_place_of_their_true_one() {
     // Whoever reads the chat has a share to write under bob's name, and bob's approver has ended.
     let refused = opening.signature_share(&forged).unwrap_err();
     assert!(
-        matches!(&refused, OpeningError::Wrong(who) if *who == [name("bob")]),
+        matches!(&refused, OpeningError::Wrong(who) if *who == name("bob")),
         "{refused}"
     );
     let _ = opening.signature_share(&alices).unwrap();

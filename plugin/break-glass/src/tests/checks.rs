@@ -231,7 +231,7 @@ fn an_opener_takes_no_text_that_is_of_no_use_and_says_why() {
     // One that is wrong is not kept, and the right one is waited for.
     assert!(matches!(
         opening.signature_share(&of("bob", &share.share)).unwrap_err(),
-        OpeningError::Wrong(who) if who == [name("bob")]
+        OpeningError::Wrong(who) if who == name("bob")
     ));
     let waiting = Progress::Need {
         more: 1,
