@@ -147,7 +147,7 @@ pub fn run(cli: Cli, env: &Environment, clock: &dyn Clock, out: &mut impl Write)
                 settings,
                 paths: &paths,
                 clock,
-                terminal: Arc::new(person::Terminal::standard()),
+                terminal: Arc::new(person::Terminal::standard(env.var("HOME").map(PathBuf::from))),
                 user: env.var("USER").or(env.var("USERNAME")).map(str::to_owned),
             };
             break_glass::run(command, desk, out)

@@ -44,10 +44,12 @@ pub enum KitError {
     #[error(transparent)]
     Armor(#[from] ArmorError),
     /// Its payload is not what a kit holds.
-    #[error("the kit cannot be read ({0}); was it made by another version of this program?")]
+    #[error(
+        "the kit is damaged, or was made by another version of this program ({0}); take another copy of it"
+    )]
     Content(Escaped),
     /// Its parameters are not those of a quorum.
-    #[error("the kit is not one that this program would have made: {0}")]
+    #[error("{0}")]
     Bounds(String),
     /// Its signature is not the quorum's: it was changed.
     #[error(

@@ -14,6 +14,7 @@ use time::Duration;
 use super::{
     ceremony::{agree, pass_on, typed},
     error::BreakGlassError,
+    files::read,
     holders,
     journal::Journal,
     kits::Kits,
@@ -34,6 +35,8 @@ pub fn approve(
 ) -> Result<(), Error> {
     let kit = Kits::new(paths).kit(command.which.kit.as_deref())?;
     let journal = Journal::new(paths, clock, terminal);
+    // Better known now than after the call.
+    read(&command.share)?;
     terminal.say("Paste the request, from its BEGIN line to its END line.");
     let asked = request(&kit, terminal, &journal)?;
     let checked = asked.request.clone().check(&kit);
@@ -69,6 +72,13 @@ pub fn approve(
     );
     let (signing, typed) = loop {
         let block = terminal.text()?;
+        if block.is::<RequestText>() {
+            terminal.say(
+                "This is a request, where the text of round two is needed. If round one starts over: end this with Ctrl-C, run \
+                 `approve` again, and paste the request there.",
+            );
+            continue;
+        }
         let signing = match block.read::<Signing>() {
             Ok(signing) => signing,
             Err(error) => {

@@ -17,6 +17,7 @@ use time::Duration;
 
 use super::{
     error::BreakGlassError,
+    files::read,
     holders,
     journal::{Journal, asked},
     person::Terminal,
@@ -53,6 +54,10 @@ impl<'k> Stage<'k> {
             .add(Event::Requested(asked(self.kit, opening.checked())))?;
         self.terminal.say("What is asked:");
         self.terminal.table(&opening.checked().describe(self.kit));
+        let asked = RequestText {
+            request: request.clone(),
+            head,
+        };
         let mut here = Vec::new();
         for path in self.share_files(shares)? {
             let one = self.agree(&path, &shares.identities, &request, &here)?;
@@ -64,13 +69,7 @@ impl<'k> Stage<'k> {
                  words to them by voice: {}\n",
                 opening.checked().hash().words()
             ));
-            pass_on(
-                &RequestText {
-                    request: request.clone(),
-                    head,
-                },
-                out,
-            )?;
+            pass_on(&asked, out)?;
         }
         loop {
             if let Some(granted) = self.go_on(&mut opening, &mut here, out)? {
@@ -89,7 +88,8 @@ impl<'k> Stage<'k> {
                 Ok(Progress::Restarted { by }) => {
                     self.terminal.say(&format!(
                         "{by} committed anew, so round one starts over: everybody else runs `approve` again with the same \
-                         request"
+                         request. They end the one that runs with Ctrl-C. This is the request:\n\n{}",
+                        asked.armor()
                     ));
                     for one in std::mem::take(&mut here) {
                         self.commit(one.share, &request, &mut opening, &mut here)?;
@@ -118,14 +118,17 @@ impl<'k> Stage<'k> {
         }
         let threshold = usize::from(self.kit.payload().threshold);
         while files.len() < threshold.max(self.kit.payload().holders.len()) {
-            let answer = self.terminal.ask(
+            let answer = self.terminal.path(
                 "Share file of a holder who is at this machine (Enter: nobody else is; the others approve on their own \
                  machines):",
             )?;
-            if answer.is_empty() {
-                break;
+            let Some(path) = answer else { break };
+            match read(&path) {
+                Ok(_) => files.push(path),
+                Err(error) => self.terminal.say(&format!(
+                    "  {error}; type it again, or Enter if nobody else is here"
+                )),
             }
-            files.push(answer.into());
         }
         Ok(files)
     }

@@ -140,6 +140,10 @@ impl Delivery<'_> {
 
     /// Writes the kit and its certificate, which are public, and says what comes next.
     fn publish(&self, written: &mut Vec<PathBuf>) -> Result<(), BreakGlassError> {
+        let shares: Vec<_> = written
+            .iter()
+            .map(|path| format!("  {}", path.display()))
+            .collect();
         let kit_path = self.dir.join(self.file("kit"));
         let ca_path = self.dir.join(self.file("crt"));
         write_new(&kit_path, &self.kit.write(), 0o644)?;
@@ -150,17 +154,23 @@ impl Delivery<'_> {
             Ok(path) => format!("a copy is kept in {}", path.display()),
             Err(error) => format!("no copy is kept here: {error}"),
         };
+        let first = match self.kit.payload().revision {
+            1 => format!(
+                "append {} to the file that the API server's --client-ca-file names, and bind the group gatepass:break-glass \
+                 (deploy/break-glass)",
+                ca_path.display()
+            ),
+            _ => "every holder destroys their old share file; nothing changes at the API server".into(),
+        };
         self.desk.terminal.say(&format!(
             "\nThe kit is made. Public, to be copied wherever it may be needed:\n  {}  the kit ({})\n  {}  its \
-             authority's certificate\nEach holder takes their own share file, and nobody else's:\n  {}\nWhat comes next:\n  1. append {} \
-             to the file that the API server's --client-ca-file names\n  2. bind the group gatepass:break-glass (deploy/break-glass)\n  \
-             3. print the page for bad nights: kubectl gatepass break-glass verify {} --print\n  4. hold a drill: kubectl gatepass \
+             authority's certificate\nEach holder takes their own share file, and nobody else's:\n{}\nWhat comes next:\n  1. {first}\n  \
+             2. print the page for bad nights: kubectl gatepass break-glass verify {} --print\n  3. hold a drill: kubectl gatepass \
              break-glass drill",
             kit_path.display(),
             kept,
             ca_path.display(),
-            self.dir.join(self.file("HOLDER.share")).display(),
-            ca_path.display(),
+            shares.join("\n"),
             kit_path.display(),
         ));
         Ok(())

@@ -48,7 +48,7 @@ pub enum BreakGlassError {
     #[error("this machine keeps several kits: {}", .0.join(", "))]
     WhichKit(Vec<String>),
     /// A kit's file.
-    #[error("{path}: {source}", path = path.display())]
+    #[error("the kit {path} cannot be used: {source}", path = path.display())]
     Kit {
         /// Which.
         path: PathBuf,
@@ -166,7 +166,12 @@ impl BreakGlassError {
     pub fn is_typed(&self) -> bool {
         matches!(
             self,
-            Self::Typed(_) | Self::Name(_) | Self::Recipient { .. } | Self::WhichKit(_) | Self::Context(_)
+            Self::Typed(_)
+                | Self::Draft(_)
+                | Self::Name(_)
+                | Self::Recipient { .. }
+                | Self::WhichKit(_)
+                | Self::Context(_)
         )
     }
 }

@@ -12,8 +12,8 @@ use gatepass_break_glass::{
 
 use super::{error::BreakGlassError, files::read, person::Terminal};
 
-/// How often a holder may name the wrong file.
-const ATTEMPTS: usize = 3;
+/// How often a holder may name the wrong file, or none.
+const ATTEMPTS: usize = 10;
 
 /// Opens a share file with the keys in `identities`, or asks its holder for the file with the key, or for the passphrase.
 pub fn open(path: &Path, identities: &[PathBuf], terminal: &Arc<Terminal>) -> Result<Share, BreakGlassError> {
@@ -34,11 +34,17 @@ pub fn open(path: &Path, identities: &[PathBuf], terminal: &Arc<Terminal>) -> Re
             "file with the key that opens {} (an age identity or an OpenSSH key):",
             path.display()
         );
-        let answer = match terminal.ask(&question) {
-            Ok(answer) if !answer.is_empty() => answer,
-            _ => break,
+        let Ok(answer) = terminal.path(&question) else {
+            break;
         };
-        match decrypt(&file, &[answer.into()], terminal) {
+        // One slip must not end a ceremony for everybody.
+        let Some(answer) = answer else {
+            terminal.say(
+                "  type the path of your key, such as ~/.ssh/id_ed25519; Ctrl-C ends this for everybody",
+            );
+            continue;
+        };
+        match decrypt(&file, &[answer], terminal) {
             Ok(Ok(share)) => return Ok(share),
             Ok(Err(error)) => {
                 terminal.say(&format!("  {error}"));

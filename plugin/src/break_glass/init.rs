@@ -56,6 +56,15 @@ pub fn init(command: &Init, desk: &Desk<'_>, out: &mut impl Write) -> Result<(),
         .into());
     }
     if command.apart {
+        let me = desk.name(command.by.as_deref())?;
+        if !draft.holders.iter().any(|(name, _)| *name == me) {
+            let names: Vec<_> = draft.holders.iter().map(|(name, _)| name.as_str()).collect();
+            let names = names.join(", ");
+            return Err(BreakGlassError::Typed(format!(
+                "{me} is not among the holders ({names}); say who you are: --as NAME"
+            ))
+            .into());
+        }
         let invitation = Invitation::new(draft, &mut OsRng).map_err(BreakGlassError::from)?;
         desk.terminal.say("Send this invitation to all other holders. Each runs: kubectl gatepass break-glass init --join --as NAME\n");
         pass_on(&invitation, out)?;

@@ -23,6 +23,9 @@ pub type Kept = (PathBuf, Result<Kit, BreakGlassError>);
 
 const EXTENSION: &str = "kit";
 
+/// What earlier revisions end with.
+const BEFORE: &str = "kit-before";
+
 impl Kits {
     /// Nothing is made or read yet.
     pub fn new(paths: &Paths) -> Self {
@@ -39,7 +42,7 @@ impl Kits {
 
     /// All that are kept, whether they can be used or not.
     pub fn all(&self) -> Result<Vec<Kept>, BreakGlassError> {
-        let paths = self.paths()?.into_iter();
+        let paths = self.paths(EXTENSION)?.into_iter();
         Ok(paths.map(|path| (path.clone(), read(&path))).collect())
     }
 
@@ -66,12 +69,26 @@ impl Kits {
                 )));
             }
         }
+        // What earlier revisions signed is proven by them.
+        if let Ok(kept) = read(&path)
+            && kept.hash() != kit.hash()
+        {
+            let ending = format!("{}.{BEFORE}", kept.payload().revision);
+            replace(&self.dir.join(file_name(&kept, &ending)), &kept.write(), 0o644)?;
+        }
         replace(&path, &kit.write(), 0o644)?;
         Ok(path)
     }
 
+    /// Those that can be used of all that are or were kept, earlier revisions included.
+    pub fn known(&self) -> Result<Vec<Kit>, BreakGlassError> {
+        let mut paths = self.paths(EXTENSION)?;
+        paths.extend(self.paths(BEFORE)?);
+        Ok(paths.iter().filter_map(|path| read(path).ok()).collect())
+    }
+
     fn only(&self) -> Result<PathBuf, BreakGlassError> {
-        match self.paths()?.as_slice() {
+        match self.paths(EXTENSION)?.as_slice() {
             [] => Err(BreakGlassError::NoKit),
             [one] => Ok(one.clone()),
             several => Err(BreakGlassError::WhichKit(
@@ -80,7 +97,7 @@ impl Kits {
         }
     }
 
-    fn paths(&self) -> Result<Vec<PathBuf>, BreakGlassError> {
+    fn paths(&self, wanted: &str) -> Result<Vec<PathBuf>, BreakGlassError> {
         let failed = |source| BreakGlassError::File {
             path: self.dir.clone(),
             source,
@@ -93,7 +110,7 @@ impl Kits {
         let mut paths = Vec::new();
         for entry in entries {
             let path = entry.map_err(failed)?.path();
-            if path.extension().is_some_and(|extension| extension == EXTENSION) {
+            if path.extension().is_some_and(|extension| extension == wanted) {
                 paths.push(path);
             }
         }

@@ -17,7 +17,7 @@ use super::{
     binding,
     ceremony::Stage,
     error::BreakGlassError,
-    files::replace,
+    files::{read, replace},
     journal::Journal,
     kits::{Kits, file_name},
     outage,
@@ -123,7 +123,12 @@ pub fn open(command: &Open, mut desk: Desk<'_>, out: &mut impl Write) -> Result<
         .split(' ')
         .filter(|word| !word.is_empty())
         .collect();
-    let reason = Reason::try_from(words.join(" ")).map_err(BreakGlassError::from)?;
+    let reason = words.join(" ");
+    if reason.is_empty() {
+        let why = "--reason is empty: say why, such as 'IdP down, ticket 4711'";
+        return Err(BreakGlassError::Typed(why.into()).into());
+    }
+    let reason = Reason::try_from(reason).map_err(BreakGlassError::from)?;
     let seconds = match command.lasts {
         None => payload.limits.longest_seconds.min(LONGEST),
         Some(lasts) => u32::try_from(lasts.whole_seconds()).unwrap_or(u32::MAX),
@@ -132,6 +137,9 @@ pub fn open(command: &Open, mut desk: Desk<'_>, out: &mut impl Write) -> Result<
         .limits
         .allow(&by, seconds)
         .map_err(BreakGlassError::Typed)?;
+    for path in &command.ceremony.shares.files {
+        read(path)?;
+    }
     if let Some(issuer) = &payload.issuer
         && !command.even_if_they_answer
     {
@@ -278,6 +286,14 @@ pub fn recertify(command: &Recertify, desk: &Desk<'_>, out: &mut impl Write) -> 
             );
         }
     }
+    let left = next.holders.len().saturating_sub(command.without.len());
+    if left < next.threshold.into() {
+        return Err(BreakGlassError::Typed(format!(
+            "{left} holders would be left to sign, and a quorum is {}",
+            next.threshold
+        ))
+        .into());
+    }
     let now = desk.clock.now().unix_timestamp();
     for holder in &mut next.holders {
         if !command.without.iter().any(|name| name == holder.name.as_str()) {
@@ -302,7 +318,7 @@ pub fn recertify(command: &Recertify, desk: &Desk<'_>, out: &mut impl Write) -> 
     desk.terminal.say(&format!(
         "\nThis is revision {} of the kit now: {}\n  its words   {}\nGive it to every holder. Each compares the words and types, on \
          their own machine:\n  kubectl gatepass break-glass verify {} --keep --share THEIR-SHARE-FILE --confirm\nThen their share \
-         takes no older revision any more.",
+         takes no older revision any more.\nThe printed page is out of date now: print it again with verify --print.",
         new.payload().revision,
         path.display(),
         new.words(),

@@ -6,6 +6,7 @@ use std::{
     collections::VecDeque,
     io::{self, Write as _},
     mem,
+    path::PathBuf,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -26,6 +27,7 @@ pub use keyboard::Lines;
 /// was there before a question answers it.
 pub struct Terminal {
     input: Mutex<Input>,
+    home: Option<PathBuf>,
 }
 
 struct Input {
@@ -45,8 +47,11 @@ enum Line {
 
 impl Terminal {
     /// stdin and stderr.
-    pub fn standard() -> Self {
-        Self::reading(keyboard::standard())
+    pub fn standard(home: Option<PathBuf>) -> Self {
+        Self {
+            home,
+            ..Self::reading(keyboard::standard())
+        }
     }
 
     /// Answers from elsewhere.
@@ -57,6 +62,7 @@ impl Terminal {
                 reader: Reader::default(),
                 waiting: VecDeque::new(),
             }),
+            home: None,
         }
     }
 
@@ -90,6 +96,18 @@ impl Terminal {
                 Line::Other(line) => return Ok(line.trim().to_owned()),
             }
         }
+    }
+
+    /// Asks for the path of a file; `None` for an empty line. `~` is the home of who runs this, as a shell has it.
+    pub fn path(&self, question: &str) -> Result<Option<PathBuf>, BreakGlassError> {
+        let answer = self.ask(question)?;
+        if answer.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(match (answer.strip_prefix("~/"), &self.home) {
+            (Some(below), Some(home)) => home.join(below),
+            _ => answer.into(),
+        }))
     }
 
     /// Asks for yes or no. Whatever is neither is asked again: a slip must not end a ceremony.

@@ -4,7 +4,7 @@ use gatepass_break_glass::{
     approver::fit,
     log::Event,
     name::Name,
-    reshare::{Change, reshare as reshare_shares},
+    reshare::{Change, check, reshare as reshare_shares},
 };
 use rand_core::OsRng;
 
@@ -33,6 +33,7 @@ pub(super) fn reshare(command: &Reshare, desk: &Desk<'_>) -> Result<(), BreakGla
         let lock = locked(&name, &[recipient])?;
         change.add.push((name, lock.into()));
     }
+    check(&kit, &change)?;
     if change == Change::default() {
         terminal.say("Nobody is removed or added: all holders get new shares.");
     }
@@ -44,7 +45,7 @@ pub(super) fn reshare(command: &Reshare, desk: &Desk<'_>) -> Result<(), BreakGla
     terminal.say(&format!(
         "WARNING: {threshold} OLD shares that were kept together still sign, whoever is removed now. Where one may have been \
          copied, or a holder leaves in anger, make a new authority in place of this: kubectl gatepass break-glass init --rotate\nAll \
-         holders' old share files are to be destroyed afterwards; those who stay are the ones who matter.\nThis machine will have all \
+         holders' old share files are to be destroyed afterwards; only those who stay can: see that they do.\nThis machine will have all \
          shares in its memory, and the kit will say so.\n"
     ));
     if !terminal.yes("Go on?")? {
@@ -119,11 +120,11 @@ pub(super) fn reshare(command: &Reshare, desk: &Desk<'_>) -> Result<(), BreakGla
 
 /// What is to change, in words.
 fn planned(change: &Change) -> Vec<String> {
-    let removed = change.remove.iter().map(|name| format!("REMOVED  {name}"));
+    let removed = change.remove.iter().map(|name| format!("WILL REMOVE  {name}"));
     let added = change.add.iter().map(|(name, recipients)| {
         let recipients: Vec<_> = recipients.iter().map(|text| recipient_words(text)).collect();
         format!(
-            "ADDED    {name}, whose share is locked to {}",
+            "WILL ADD     {name}, whose share is locked to {}",
             recipients.join(" or ")
         )
     });

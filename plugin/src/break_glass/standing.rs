@@ -192,7 +192,7 @@ impl Standing {
             Some(Err(why)) => add(
                 Severity::Unknown,
                 unknown(why),
-                "try again when it can be reached",
+                "see that this is the kit's API server (verify shows it), and that it can be reached",
             ),
         }
         faults

@@ -19,6 +19,7 @@ use super::{
     log_file,
     open::Desk,
     standing::standings_with_servers,
+    verify::rfc3339,
     window::Windows,
 };
 use crate::{
@@ -85,12 +86,7 @@ fn known_kits(named: &[PathBuf], desk: &Desk<'_>) -> Result<Vec<Kit>, BreakGlass
     for path in named {
         known.push(kits::read(path)?);
     }
-    known.extend(
-        Kits::new(desk.paths)
-            .all()?
-            .into_iter()
-            .filter_map(|(_, kit)| kit.ok()),
-    );
+    known.extend(Kits::new(desk.paths).known()?);
     Ok(known)
 }
 
@@ -110,14 +106,14 @@ pub fn status(command: &Status, desk: &Desk<'_>, out: &mut impl Write) -> Result
             "holders": standing.kit.as_ref().ok().map(|kit| {
                 kit.payload().holders.iter().map(|holder| holder.name.clone()).collect::<Vec<_>>()
             }),
-            "lastDrill": standing.last_drill.map(shown_time),
+            "lastDrill": standing.last_drill.map(rfc3339),
             "faults": standing.faults(now),
         })).collect::<Vec<_>>(),
         "windows": found.open.iter().map(|window| json!({
             "cluster": window.cluster,
             "who": window.who,
             "credentialId": window.credential_id,
-            "notAfter": shown_time(window.not_after),
+            "notAfter": rfc3339(window.not_after),
         })).collect::<Vec<_>>(),
         "notes": found.notes,
     });

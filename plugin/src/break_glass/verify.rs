@@ -158,7 +158,7 @@ pub(super) fn words(kit: &Kit, due: &[Name]) -> String {
                 .map_or("none".into(), |url| Escaped(url).to_string())
         ),
         format!(
-            "  revision      {}, made {}",
+            "  revision      {}; the authority was made {}",
             payload.revision,
             rfc3339(payload.created)
         ),
@@ -211,7 +211,7 @@ pub(super) fn words(kit: &Kit, due: &[Name]) -> String {
     ));
     if payload.revision > 1 {
         lines.push(format!(
-            "  NOTE          {} shares of an EARLIER revision that were kept together still sign",
+            "  NOTE          {} shares that a reshare replaced, kept together, still sign",
             payload.threshold
         ));
     }
@@ -224,7 +224,7 @@ pub fn fingerprint(kit: &Kit) -> String {
     data_encoding::HEXUPPER.encode(hash.as_ref())
 }
 
-fn rfc3339(unix: i64) -> String {
+pub(super) fn rfc3339(unix: i64) -> String {
     use time::format_description::well_known::Rfc3339;
     let time = OffsetDateTime::from_unix_timestamp(unix).ok();
     time.and_then(|time| time.format(&Rfc3339).ok())

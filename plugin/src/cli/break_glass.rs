@@ -87,7 +87,7 @@ gatepass:break-glass, print the page (verify --print), and hold a drill.";
 const OPEN: &str = "\
 Two of three at one machine:
   kubectl gatepass break-glass open --reason 'IdP down, ticket 4711' \\
-    --share alice.share --share bob.share
+    --share prod-*.alice.share --share prod-*.bob.share
 
 Holders elsewhere: leave --share out, and paste what it prints into a chat. Each holder runs
   kubectl gatepass break-glass approve --share FILE
