@@ -165,7 +165,7 @@ fn a_replaced_holders_share_signs_with_no_new_one_and_two_old_ones_still_sign_wi
     assert!(
         shown
             .stdout
-            .contains("2 shares of an EARLIER revision that were kept together still sign"),
+            .contains("2 shares that a reshare replaced, kept together, still sign"),
         "{}",
         shown.stdout
     );
@@ -298,7 +298,7 @@ fn holders_are_removed_down_to_a_quorum_and_no_further() {
     ask(
         "new.kit",
         &both[..1],
-        &["--remove", "bob"],
+        &[],
         "only a quorum can give out shares: 2 holders with their shares, and here are 1",
     );
     ask(
@@ -310,7 +310,7 @@ fn holders_are_removed_down_to_a_quorum_and_no_further() {
     ask(
         "new.kit",
         &[(alice, SHARE), (bob, SHARE)],
-        &["--remove", "bob"],
+        &[],
         "its holder has no share any more, or a new one",
     );
     ask(
