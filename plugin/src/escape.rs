@@ -2,6 +2,7 @@
 
 use std::{fmt, io};
 
+use gatepass_break_glass::name::is_plain as is_shown;
 use serde::Serialize;
 
 /// Shows text that came from outside: control and format characters (Unicode Cc and Cf, bidi overrides among them)
@@ -15,10 +16,10 @@ impl fmt::Display for Escaped<'_> {
             if shown == LONGEST {
                 return f.write_str("…");
             }
-            if c.is_control() || is_format(c) {
-                write!(f, "{}", c.escape_unicode())?
-            } else {
+            if is_shown(c) {
                 write!(f, "{c}")?
+            } else {
+                write!(f, "{}", c.escape_unicode())?
             }
         }
         Ok(())
@@ -29,7 +30,7 @@ impl fmt::Display for Escaped<'_> {
 pub fn message(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
-        if c != '\n' && (c.is_control() || is_format(c)) {
+        if c != '\n' && !is_shown(c) {
             safe.extend(c.escape_unicode())
         } else {
             safe.push(c)
@@ -42,7 +43,7 @@ pub fn message(text: &str) -> String {
 pub fn json(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
-        if c != '\n' && (c.is_control() || is_format(c)) {
+        if c != '\n' && !is_shown(c) {
             for unit in c.encode_utf16(&mut [0; 2]) {
                 safe.push_str(&format!("\\u{unit:04x}"));
             }
@@ -64,16 +65,7 @@ pub fn yaml(value: &impl Serialize) -> io::Result<String> {
 
 /// Whether a text holds nothing but what a terminal shows as it stands.
 pub fn is_plain(text: &str) -> bool {
-    !text.chars().any(|c| c.is_control() || is_format(c))
-}
-
-/// Unicode general category Cf, and the line and paragraph separators.
-fn is_format(c: char) -> bool {
-    matches!(c,
-        '\u{ad}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{890}'..='\u{891}' | '\u{8e2}'
-        | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
-        | '\u{fff9}'..='\u{fffb}' | '\u{110bd}' | '\u{110cd}' | '\u{13430}'..='\u{1343f}' | '\u{1bca0}'..='\u{1bca3}'
-        | '\u{1d173}'..='\u{1d17a}' | '\u{e0001}' | '\u{e0020}'..='\u{e007f}')
+    text.chars().all(is_shown)
 }
 
 #[cfg(test)]

@@ -126,7 +126,7 @@ impl fmt::Display for Reason {
 }
 
 /// Whether a terminal shows a character as it stands: neither Unicode Cc nor Cf, nor a line or paragraph separator.
-pub(crate) fn is_plain(c: char) -> bool {
+pub fn is_plain(c: char) -> bool {
     !c.is_control()
         && !matches!(c,
             '\u{ad}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{890}'..='\u{891}' | '\u{8e2}'

@@ -2,6 +2,7 @@
 
 use std::{ffi::OsStr, time::Duration};
 
+use gatepass_break_glass::certificate::GROUP;
 use serde::Deserialize;
 use url::form_urlencoded::byte_serialize;
 
@@ -11,9 +12,6 @@ use crate::{
     kubectl::{Kubectl, REQUEST_TIMEOUT},
     run::wait_for,
 };
-
-/// The group in every break-glass certificate.
-pub const GROUP: &str = "gatepass:break-glass";
 
 /// Whether a ClusterRoleBinding names the group.
 #[derive(Clone, Debug, PartialEq, Eq)]
