@@ -3,7 +3,7 @@
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 
 use super::{
-    ceremony::{approver, certificate, hold},
+    ceremony::{approver, both, certificate, hold},
     *,
 };
 use crate::{
@@ -86,11 +86,7 @@ fn a_key_that_is_none_is_refused() {
 fn another_group_name_or_duration_does_not_verify_although_the_opener_changed_their_program() {
     let quorum = Quorum::new();
     let request = quorum.request();
-    let mut opening = Opening::begin(&quorum.kit, request.clone()).unwrap();
-    let (alice, first) = approver(&quorum, 0, &request).commit(head(), &mut OsRng);
-    let (bob, second) = approver(&quorum, 1, &request).commit(head(), &mut OsRng);
-    let _ = opening.commitment(&first).unwrap();
-    let _ = opening.commitment(&second).unwrap();
+    let (mut opening, [alice, bob], _) = both(&quorum, &request);
     let signing = opening.sign(NOW - 300, head()).unwrap().clone();
     for one in [alice, bob] {
         let share = one.sign(&signing, NOW, None, head()).unwrap();
@@ -198,11 +194,7 @@ fn fewer_than_a_quorum_sign_nothing() {
 fn a_wrong_signature_share_names_who_sent_it_and_loses_nothing() {
     let (quorum, foreign) = (Quorum::new(), Quorum::new());
     let request = quorum.request();
-    let mut opening = Opening::begin(&quorum.kit, request.clone()).unwrap();
-    let (alice, first) = approver(&quorum, 0, &request).commit(head(), &mut OsRng);
-    let (bob, second) = approver(&quorum, 1, &request).commit(head(), &mut OsRng);
-    let _ = opening.commitment(&first).unwrap();
-    let _ = opening.commitment(&second).unwrap();
+    let (mut opening, [alice, bob], _) = both(&quorum, &request);
     let signing = opening.sign(NOW - 300, head()).unwrap().clone();
     // A thief of bob's place in the chat has a share, but of another kit.
     let theirs = foreign.request();
@@ -407,11 +399,7 @@ fn nobody_has_a_quorum_encrypt_anothers_share_to_a_key_of_theirs() {
 fn a_false_share_in_somebodys_name_does_not_take_the_place_of_their_true_one() {
     let quorum = Quorum::new();
     let request = quorum.request();
-    let mut opening = Opening::begin(&quorum.kit, request.clone()).unwrap();
-    let (alice, first) = approver(&quorum, 0, &request).commit(head(), &mut OsRng);
-    let (bob, second) = approver(&quorum, 1, &request).commit(head(), &mut OsRng);
-    let _ = opening.commitment(&first).unwrap();
-    let _ = opening.commitment(&second).unwrap();
+    let (mut opening, [alice, bob], _) = both(&quorum, &request);
     let signing = opening.sign(NOW - 300, head()).unwrap().clone();
     let alices = alice.sign(&signing, NOW, None, head()).unwrap();
     let mut forged = alices.clone();

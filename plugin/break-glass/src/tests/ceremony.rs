@@ -2,7 +2,7 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use super::*;
 use crate::{
-    approver::{Approval, Committed, Fit, Times},
+    approver::{Approval, Commitment, Committed, Fit, Times},
     armor::{self, Armored as _},
     opener::{Certificate, Granted, Opening, OpeningError, Progress},
     request::{Ask, RequestText, begins, shown_time},
@@ -37,6 +37,19 @@ pub(super) fn hold(quorum: &Quorum, request: &Request, holders: &[usize]) -> Gra
             .unwrap();
     }
     opening.finish().unwrap()
+}
+
+/// Alice and bob between the rounds of a request, and what they committed to.
+pub(super) fn both<'k>(
+    quorum: &'k Quorum,
+    request: &Request,
+) -> (Opening<'k>, [Committed<'k>; 2], [Commitment; 2]) {
+    let mut opening = Opening::begin(&quorum.kit, request.clone()).unwrap();
+    let (alice, first) = approver(quorum, 0, request).commit(head(), &mut OsRng);
+    let (bob, second) = approver(quorum, 1, request).commit(head(), &mut OsRng);
+    let _ = opening.commitment(&first).unwrap();
+    let _ = opening.commitment(&second).unwrap();
+    (opening, [alice, bob], [first, second])
 }
 
 pub(super) fn certificate(granted: Granted) -> Certificate {
@@ -165,11 +178,7 @@ fn whoever_approves_sees_who_why_where_and_how_long_and_words_that_are_the_opene
 fn an_approver_that_was_killed_starts_round_one_over_for_everybody() {
     let quorum = Quorum::new();
     let request = quorum.request();
-    let mut opening = Opening::begin(&quorum.kit, request.clone()).unwrap();
-    let (alice, first) = approver(&quorum, 0, &request).commit(head(), &mut OsRng);
-    let (bob, second) = approver(&quorum, 1, &request).commit(head(), &mut OsRng);
-    let _ = opening.commitment(&first).unwrap();
-    let _ = opening.commitment(&second).unwrap();
+    let (mut opening, [alice, bob], [first, _]) = both(&quorum, &request);
     let signing = opening.sign(begins(time(NOW)), head()).unwrap().clone();
     let _ = opening
         .signature_share(&alice.sign(&signing, NOW, None, head()).unwrap())
@@ -233,11 +242,7 @@ fn a_clock_that_is_off_by_a_day_makes_the_approver_type_the_time() {
     const DAY: i64 = 86400;
     let quorum = Quorum::new();
     let request = quorum.request();
-    let mut opening = Opening::begin(&quorum.kit, request.clone()).unwrap();
-    let (alice, first) = approver(&quorum, 0, &request).commit(head(), &mut OsRng);
-    let (bob, second) = approver(&quorum, 1, &request).commit(head(), &mut OsRng);
-    let _ = opening.commitment(&first).unwrap();
-    let _ = opening.commitment(&second).unwrap();
+    let (mut opening, [alice, bob], _) = both(&quorum, &request);
     let signing = opening.sign(NOW - 300, head()).unwrap().clone();
     assert_eq!(alice.check(&signing, NOW - 600).unwrap(), Times::Fine);
     assert_eq!(alice.check(&signing, NOW + 3299).unwrap(), Times::Fine);

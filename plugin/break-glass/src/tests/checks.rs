@@ -5,11 +5,11 @@ use serde_json::{Value, json};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use super::{
-    ceremony::{approver, certificate},
+    ceremony::{approver, both, certificate},
     *,
 };
 use crate::{
-    approver::{Approval, Commitment, Committed, Refusal, SignatureShare, Signing},
+    approver::{Approval, Commitment, Refusal, SignatureShare, Signing},
     kit::Payload,
     opener::{Opening, OpeningError, Progress},
     request::{Ask, RequestError, RequestText},
@@ -29,16 +29,6 @@ fn next(quorum: &Quorum, proving: &[usize], change: impl Fn(&mut Payload)) -> Re
     }
     change(&mut next);
     Request::kit(&quorum.kit, name("alice"), &next)
-}
-
-/// Alice and bob between the rounds of a request, and what they committed to.
-fn both<'k>(quorum: &'k Quorum, request: &Request) -> (Opening<'k>, [Committed<'k>; 2], [Commitment; 2]) {
-    let mut opening = Opening::begin(&quorum.kit, request.clone()).unwrap();
-    let (alice, first) = approver(quorum, 0, request).commit(head(), &mut OsRng);
-    let (bob, second) = approver(quorum, 1, request).commit(head(), &mut OsRng);
-    let _ = opening.commitment(&first).unwrap();
-    let _ = opening.commitment(&second).unwrap();
-    (opening, [alice, bob], [first, second])
 }
 
 #[test]
