@@ -30,15 +30,36 @@ use crate::escape::Escaped;
 
 /// Share files on their way to their holders.
 pub(super) struct Delivery<'a> {
-    pub(super) kit: &'a Kit,
-    pub(super) dir: &'a Path,
-    pub(super) desk: &'a Desk<'a>,
-    pub(super) journal: &'a Journal<'a>,
+    kit: &'a Kit,
+    dir: &'a Path,
+    desk: &'a Desk<'a>,
+    journal: Journal<'a>,
     /// Of whom, where that was said, and which file.
-    pub(super) identities: Vec<(Option<Name>, PathBuf)>,
+    identities: Vec<(Option<Name>, PathBuf)>,
 }
 
-impl Delivery<'_> {
+impl<'a> Delivery<'a> {
+    /// Nothing is written yet.
+    pub(super) fn new(
+        kit: &'a Kit,
+        dir: &'a Path,
+        desk: &'a Desk<'a>,
+        identities: impl IntoIterator<Item = (Option<Name>, PathBuf)>,
+    ) -> Self {
+        Self {
+            kit,
+            dir,
+            desk,
+            journal: Journal::new(desk.paths, desk.clock, &desk.terminal),
+            identities: identities.into_iter().collect(),
+        }
+    }
+
+    /// Writes into the log how the kit came to be.
+    pub(super) fn log(&self, event: Event) -> Result<(), BreakGlassError> {
+        self.journal.add(event).map(drop)
+    }
+
     /// Writes the share files of all, and lets each holder open theirs and confirm the kit. Where one does not, everything that
     /// was written is removed again, for nobody else has it.
     pub(super) fn all(&self, shares: Vec<(Name, KeyPackage)>) -> Result<(), BreakGlassError> {

@@ -20,7 +20,6 @@ use super::{
     error::BreakGlassError,
     files::read_text,
     join::join,
-    journal::Journal,
     kits::Kits,
     open::Desk,
 };
@@ -174,18 +173,10 @@ pub(super) fn locked(name: &Name, recipients: &[String]) -> Result<Lock, BreakGl
 
 fn side_by_side(command: &Init, draft: &Draft, desk: &Desk<'_>) -> Result<(), BreakGlassError> {
     let (kit, shares) = keygen::side_by_side(draft, &mut OsRng)?;
-    let journal = Journal::new(desk.paths, desk.clock, &desk.terminal);
-    journal.add(made(&kit))?;
-    let delivery = Delivery {
-        kit: &kit,
-        dir: &command.out,
-        desk,
-        journal: &journal,
-        identities: identities(&command.identities)?
-            .into_iter()
-            .map(|(name, path)| (Some(name), path))
-            .collect(),
-    };
+    let identities = identities(&command.identities)?.into_iter();
+    let identities = identities.map(|(name, path)| (Some(name), path));
+    let delivery = Delivery::new(&kit, &command.out, desk, identities);
+    delivery.log(made(&kit))?;
     delivery.all(shares)
 }
 

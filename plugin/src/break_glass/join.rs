@@ -20,7 +20,6 @@ use super::{
     error::BreakGlassError,
     holders,
     init::identities,
-    journal::Journal,
     open::Desk,
 };
 use crate::cli::break_glass::Init;
@@ -92,15 +91,9 @@ pub(super) fn join(
             Err(error) => terminal.say(&format!("This text is of no use: {error}")),
         }
     };
-    let journal = Journal::new(desk.paths, desk.clock, &desk.terminal);
-    journal.add(made(&kit))?;
-    let delivery = Delivery {
-        kit: &kit,
-        dir: &command.out,
-        desk,
-        journal: &journal,
-        identities: own_paths.into_iter().map(|path| (None, path)).collect(),
-    };
+    let identities = own_paths.into_iter().map(|path| (None, path));
+    let delivery = Delivery::new(&kit, &command.out, desk, identities);
+    delivery.log(made(&kit))?;
     terminal.say("\nCompare the kit's words by voice with all other holders before you confirm them: each has made the kit anew.");
     delivery.own(me, key)
 }

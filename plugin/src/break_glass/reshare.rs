@@ -13,7 +13,6 @@ use super::{
     error::BreakGlassError,
     holders,
     init::{holder, locked, recipient_words},
-    journal::Journal,
     kits::Kits,
     open::Desk,
 };
@@ -78,25 +77,14 @@ pub(super) fn reshare(command: &Reshare, desk: &Desk<'_>) -> Result<(), BreakGla
     }
     let now = desk.clock.now().unix_timestamp();
     let (new, shares) = reshare_shares(&kit, present, change.clone(), now, &mut OsRng)?;
-    let journal = Journal::new(desk.paths, desk.clock, &desk.terminal);
     terminal.say("What changes:");
     for line in new.payload().differences(kit.payload()) {
         terminal.say(&format!("  {line}"));
     }
-    let delivery = Delivery {
-        kit: &new,
-        dir: &command.out,
-        desk,
-        journal: &journal,
-        identities: command
-            .shares
-            .identities
-            .iter()
-            .map(|path| (None, path.clone()))
-            .collect(),
-    };
+    let identities = command.shares.identities.iter().map(|path| (None, path.clone()));
+    let delivery = Delivery::new(&new, &command.out, desk, identities);
     delivery.all(shares)?;
-    journal.add(Event::Reshared {
+    delivery.log(Event::Reshared {
         previous: kit.hash(),
         kit: new.hash(),
         removed: change.remove.clone(),
