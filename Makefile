@@ -48,8 +48,8 @@ test: ## everything, on real parts; installs and builds what it needs
 	# them run side by side than there are cores.
 	tests/keyring/every-state.sh
 	# Those that wait nearly all of their time, minutes each, run beside all else.
-	cargo test --locked --workspace --test soak --test cut_off --test ordinary_traffic -- --ignored & waiting=$$!
-	RUST_TEST_THREADS=4 cargo test --locked --workspace
+	cargo test --locked --workspace --no-fail-fast --test soak --test cut_off --test ordinary_traffic -- --ignored & waiting=$$!
+	RUST_TEST_THREADS=4 cargo test --locked --workspace --no-fail-fast
 	wait $$waiting
 
 soak: ## ten minutes of renewals by fifty sessions while two issuers restart in turn

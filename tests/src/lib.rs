@@ -26,6 +26,7 @@ pub mod cluster;
 pub mod exchange;
 pub mod findings;
 pub mod front;
+pub mod handshake;
 pub mod holder;
 pub mod http;
 pub mod idp;

@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rustls::client::ResolvesClientCert;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::ServerName;
 use rustls::sign::CertifiedKey;
-use rustls::{ClientConfig, ClientConnection, RootCertStore, SignatureScheme};
+use rustls::{ClientConfig, ClientConnection, SignatureScheme};
 
 use super::Cluster;
+use crate::handshake::roots;
 use crate::http::tls_provider;
 use crate::process::{until, write_atomically};
 
@@ -86,7 +86,7 @@ impl Cluster {
         let config = ClientConfig::builder_with_provider(tls_provider())
             .with_safe_default_protocol_versions()
             .expect("the provider knows them")
-            .with_root_certificates(store(&self.ca))
+            .with_root_certificates(roots(&self.ca))
             .with_client_cert_resolver(Arc::clone(&listener) as Arc<dyn ResolvesClientCert>);
         let name = ServerName::try_from("localhost").expect("a name");
         let mut tls = ClientConnection::new(Arc::new(config), name).expect("a usable configuration");
@@ -104,19 +104,8 @@ impl Cluster {
     }
 }
 
-fn store(bundle: &str) -> RootCertStore {
-    let mut store = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(bundle.as_bytes()) {
-        store
-            .add(certificate.expect("the harness writes PEM"))
-            .expect("the harness makes certificates");
-    }
-    store
-}
-
 fn subjects(bundle: &str) -> Vec<Vec<u8>> {
-    let store = store(bundle);
-    let mut subjects: Vec<_> = store
+    let mut subjects: Vec<_> = roots(bundle)
         .subjects()
         .into_iter()
         .map(|name| name.as_ref().to_vec())
