@@ -161,7 +161,7 @@ pub enum KeygenError {
     #[error("{0} came to another kit than you; start over with a new invitation")]
     AnotherKit(Name),
     /// Not yet.
-    #[error("a {what} is missing of: {}", list(from))]
+    #[error("a {what} is missing of: {}", Name::list(from))]
     Missing {
         /// What is missing.
         what: &'static str,
@@ -171,11 +171,6 @@ pub enum KeygenError {
     /// It was ended by an error.
     #[error("this init has ended; start over with a new invitation")]
     Over,
-}
-
-fn list(names: &[Name]) -> String {
-    let names: Vec<_> = names.iter().map(Name::as_str).collect();
-    names.join(", ")
 }
 
 /// Makes the key in this process, with all shares in its memory, and the kit that says so. Gives each holder's share.

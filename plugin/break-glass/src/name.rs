@@ -63,6 +63,12 @@ impl Name {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Several, as a sentence lists them.
+    pub fn list<'a>(names: impl IntoIterator<Item = &'a Self>) -> String {
+        let names: Vec<_> = names.into_iter().map(Self::as_str).collect();
+        names.join(", ")
+    }
 }
 
 impl Reason {

@@ -80,7 +80,7 @@ impl<'k> Stage<'k> {
                 self.terminal.say(&format!(
                     "\nRound {round}: waiting for the text{} of {more} of: {}. Paste here what they send.",
                     if more == 1 { "" } else { "s" },
-                    names(&of)
+                    Name::list(&of)
                 ));
             }
             let block = self.terminal.text()?;
@@ -353,8 +353,4 @@ pub fn pass_on(text: &impl Armored, out: &mut impl Write) -> Result<(), Error> {
     out.write_all(text.armor().as_bytes())
         .and_then(|()| out.flush())
         .map_err(Error::Output)
-}
-
-fn names(names: &[Name]) -> String {
-    names.iter().map(Name::as_str).collect::<Vec<_>>().join(", ")
 }

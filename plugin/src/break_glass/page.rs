@@ -18,10 +18,9 @@ pub(super) fn page(kit: &Kit, now: OffsetDateTime) -> String {
     let share = |name: &str| file_name(kit, &format!("{name}.share"));
     let threshold = payload.threshold;
     let minutes = payload.limits.longest_seconds / 60;
-    let openers: Vec<_> = payload.limits.openers.iter().map(Name::as_str).collect();
-    let who = match openers.is_empty() {
+    let who = match payload.limits.openers.is_empty() {
         true => "Anybody can ask. Holders decide.".to_owned(),
-        false => format!("These may ask: {}.", openers.join(", ")),
+        false => format!("These may ask: {}.", Name::list(&payload.limits.openers)),
     };
     let shares: String = payload
         .holders

@@ -141,7 +141,7 @@ impl Standing {
             });
         };
         let due = due(kit, now);
-        let names = due.iter().map(Name::as_str).collect::<Vec<_>>().join(", ");
+        let names = Name::list(&due);
         let left = payload.holders.len() - due.len();
         if left < payload.threshold.into() {
             let says = format!(

@@ -7,6 +7,7 @@ use gatepass_break_glass::{
     armor::{Armored, Block, blocks},
     kit::Kit,
     log::Head,
+    name::Name,
     report::{HeardHead, Source},
     request::{RequestText, shown_time},
 };
@@ -141,11 +142,7 @@ pub fn status(command: &Status, desk: &Desk<'_>, out: &mut impl Write) -> Result
             Err(_) => lines.push(format!("kit  {}", standing.path.display())),
             Ok(kit) => {
                 let payload = kit.payload();
-                let names: Vec<_> = payload
-                    .holders
-                    .iter()
-                    .map(|holder| holder.name.as_str())
-                    .collect();
+                let names = payload.holders.iter().map(|holder| &holder.name);
                 lines.push(format!(
                     "kit  {}, revision {}",
                     Escaped(&payload.cluster),
@@ -155,7 +152,7 @@ pub fn status(command: &Status, desk: &Desk<'_>, out: &mut impl Write) -> Result
                 lines.push(format!(
                     "  quorum      {} of {}",
                     payload.threshold,
-                    names.join(", ")
+                    Name::list(names)
                 ));
                 lines.push(format!(
                     "  last drill  {}",

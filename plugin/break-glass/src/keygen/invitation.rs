@@ -101,7 +101,7 @@ impl Invitation {
         let days = |days: u32| format!("{days} days");
         let names = |names: &[Name]| match names {
             [] => "anybody".to_owned(),
-            names => names.iter().map(Name::as_str).collect::<Vec<_>>().join(", "),
+            names => Name::list(names),
         };
         let mut said = vec![
             ("cluster", escaped(&draft.cluster)),

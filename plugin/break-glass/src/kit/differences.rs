@@ -19,7 +19,7 @@ impl Payload {
         let issuer = |payload: &Self| payload.issuer.clone().unwrap_or_else(none);
         let openers = |payload: &Self| match payload.limits.openers.as_slice() {
             [] => "anybody".to_owned(),
-            names => names.iter().map(Name::as_str).collect::<Vec<_>>().join(", "),
+            names => Name::list(names),
         };
         let life = |payload: &Self| match payload.limits.longest_seconds {
             whole if whole % 60 == 0 => format!("{} minutes", whole / 60),

@@ -219,7 +219,7 @@ fn asked(asked: &Asked) -> String {
 fn names(names: &[Name]) -> String {
     match names {
         [] => "nobody".into(),
-        names => names.iter().map(Name::as_str).collect::<Vec<_>>().join(", "),
+        names => Name::list(names),
     }
 }
 
