@@ -152,6 +152,15 @@ impl Quorum {
     pub fn approve(&self, name: &str) -> Party {
         approve(self.person(name), &[])
     }
+
+    /// Lets somebody agree to a request on their machine; gives what they commit to, too.
+    pub fn commit(&self, name: &str, request: &str) -> (Party, String) {
+        let mut party = self.approve(name);
+        party.tell(request);
+        agree(&mut party);
+        let commitment = party.text();
+        (party, commitment)
+    }
 }
 
 /// Where a person keeps their share, in their home.

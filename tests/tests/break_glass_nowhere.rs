@@ -123,10 +123,7 @@ fn the_authoritys_key_is_in_no_file_and_in_no_programs_memory() {
     let mut opener = quorum.open_with_share("alice", &[]);
     agree(&mut opener);
     let request = opener.text();
-    let mut bob = quorum.approve("bob");
-    bob.tell(&request);
-    agree(&mut bob);
-    let commitment = bob.text();
+    let (mut bob, commitment) = quorum.commit("bob", &request);
     assert_not_whole("open", opener.process(), &key, &[alices]);
     assert_not_whole("approve", bob.process(), &key, &[bobs]);
     let others = [alices, carols].map(|share| share.key_package().signing_share().serialize());

@@ -74,10 +74,8 @@ fn less_than_a_quorum_opens_nothing_and_one_holder_is_not_two() {
     agree(&mut opener);
     let request = opener.text();
     opener.wait_for("waiting for the text of 1 of: bob, carol");
-    let mut again = quorum.approve("alice");
-    again.tell(&request);
-    agree(&mut again);
-    opener.tell(&again.text());
+    let (_again, commitment) = quorum.commit("alice", &request);
+    opener.tell(&commitment);
     opener.wait_for("This text is of no use: alice is at this machine");
     opener.wait_for("waiting for the text of 1 of: bob, carol");
     opener.hang_up();
@@ -185,10 +183,7 @@ fn approvals_of_an_earlier_request_are_of_no_use_and_do_not_stand_in_the_way() {
     // The thief says that it is about this one; bob does not find himself in what comes of it.
     opener.tell(&relabelled(&commitment.text, &hash(&request)));
     let false_signing = opener.text();
-    let mut bob = quorum.approve("bob");
-    bob.tell(&request);
-    agree(&mut bob);
-    let true_commitment = bob.text();
+    let (mut bob, true_commitment) = quorum.commit("bob", &request);
     bob.tell(&false_signing);
     bob.wait_for("Refused: your commitment is not in it as you sent it: it was changed on the way, or is of an earlier round");
     bob.wait_for("Nothing was signed.");
@@ -215,10 +210,7 @@ fn what_others_say_in_the_name_of_somebody_at_the_openers_machine_is_of_no_use()
     let mut opener = quorum.open_with_share("alice", &[]);
     agree(&mut opener);
     let request = opener.text();
-    let mut bob = quorum.approve("bob");
-    bob.tell(&request);
-    agree(&mut bob);
-    let commitment = bob.text();
+    let (mut bob, commitment) = quorum.commit("bob", &request);
     let as_alice = |text: &str| changed(text, |inside| inside["holder"] = "alice".into());
     opener.tell(&as_alice(&commitment));
     opener.wait_for("This text is of no use: alice is at this machine");
@@ -260,10 +252,7 @@ fn a_request_that_was_changed_on_the_way_gives_nothing() {
         agree(&mut opener);
         let asked = opener.text();
         let shown = changed(&asked, |text| change(&mut text["request"]));
-        let mut bob = quorum.approve("bob");
-        bob.tell(&shown);
-        agree(&mut bob);
-        let commitment = bob.text();
+        let (mut bob, commitment) = quorum.commit("bob", &shown);
         let (ours, theirs) = (words(&opener), words(&bob));
         assert_ne!(
             ours, theirs,
@@ -318,10 +307,8 @@ fn a_beginning_that_was_changed_on_the_way_gives_nothing_and_the_true_one_does()
     }
     opener.wait_for("the signature share of carol is wrong");
     opener.wait_for("Round two: waiting for the text of 1 of: carol");
-    let mut carol = quorum.approve("carol");
-    carol.tell(&request);
-    agree(&mut carol);
-    opener.tell(&carol.text());
+    let (_carol, commitment) = quorum.commit("carol", &request);
+    opener.tell(&commitment);
     opener.wait_for("carol committed anew, so round one starts over");
     gives_up(opener);
     assert_eq!(windows(quorum.person("alice")), [Value::Null; 0]);
@@ -395,10 +382,8 @@ fn an_approver_whose_clock_is_off_by_a_day_types_the_time_or_signs_nothing() {
         let quorum = Quorum::of(&dir, people, &[]);
         let mut opener = quorum.open_with_share("alice", &[]);
         agree(&mut opener);
-        let mut bob = quorum.approve("bob");
-        bob.tell(&opener.text());
-        agree(&mut bob);
-        opener.tell(&bob.text());
+        let (mut bob, commitment) = quorum.commit("bob", &opener.text());
+        opener.tell(&commitment);
         let signing = opener.text();
         bob.tell(&signing);
         bob.wait_for(&format!("bob: by this machine's clock {why}:"));
@@ -432,15 +417,8 @@ fn an_approver_killed_between_the_rounds_starts_round_one_over_and_the_glass_bre
     let mut opener = quorum.open("alice", &[]);
     nobody_here(&mut opener);
     let request = opener.text();
-    let committed = |name: &str| {
-        let mut party = quorum.approve(name);
-        party.tell(&request);
-        agree(&mut party);
-        let text = party.text();
-        (party, text)
-    };
-    let (bob, bobs) = committed("bob");
-    let (mut carol, carols) = committed("carol");
+    let (bob, bobs) = quorum.commit("bob", &request);
+    let (mut carol, carols) = quorum.commit("carol", &request);
     opener.tell(&bobs);
     opener.tell(&carols);
     let signing = opener.text();
@@ -452,7 +430,7 @@ fn an_approver_killed_between_the_rounds_starts_round_one_over_and_the_glass_bre
     opener.tell(&useless);
     opener.wait_for("Round two: waiting for the text of 1 of: bob");
     // Bob is back.
-    let (mut bob, again) = committed("bob");
+    let (mut bob, again) = quorum.commit("bob", &request);
     bob.tell(&signing);
     bob.wait_for("Refused: your commitment is not in it as you sent it");
     opener.tell(&again);
@@ -463,7 +441,7 @@ fn an_approver_killed_between_the_rounds_starts_round_one_over_and_the_glass_bre
     opener.wait_for("carol sent a signature share before it was asked for; it belongs to an earlier round");
     opener.tell(&carols);
     opener.wait_for("this commitment of carol is of an earlier round; ask for the latest one");
-    let (mut carol, again) = committed("carol");
+    let (mut carol, again) = quorum.commit("carol", &request);
     opener.tell(&again);
     let signing = opener.text();
     for party in [&mut carol, &mut bob] {
@@ -473,6 +451,146 @@ fn an_approver_killed_between_the_rounds_starts_round_one_over_and_the_glass_bre
     opener.wait_for("The glass is broken");
     opener.finish().expect_ok();
     assert_eq!(windows(quorum.person("alice")).len(), 1);
+}
+
+#[test]
+fn a_late_holder_takes_the_place_of_one_who_is_gone_only_if_the_opener_says_so() {
+    if !present(PARTS) {
+        return;
+    }
+    let quorum = Quorum::new(&SITE.dir("late"));
+    for answer in ["no", "yes"] {
+        let mut opener = quorum.open("alice", &[]);
+        nobody_here(&mut opener);
+        let request = opener.text();
+        let (mut bob, bobs) = quorum.commit("bob", &request);
+        let (mut carol, carols) = quorum.commit("carol", &request);
+        let (mut alice, late) = quorum.commit("alice", &request);
+        opener.tell(&bobs);
+        opener.tell(&carols);
+        let signing = opener.text();
+        bob.tell(&signing);
+        let bobs = bob.text();
+        opener.tell(&late);
+        opener.wait_for("Is somebody else gone, so that round one starts over with alice? [yes/no]");
+        opener.tell(answer);
+        let signing = if answer == "no" {
+            opener.wait_for("round two has begun without alice, who is not needed; nothing is lost");
+            opener.tell(&bobs);
+            carol.tell(&signing);
+            opener.tell(&carol.text());
+            None
+        } else {
+            opener.wait_for("alice committed anew, so round one starts over");
+            opener.tell(&bobs);
+            opener.wait_for("bob sent a signature share before it was asked for");
+            let (again, bobs) = quorum.commit("bob", &request);
+            bob = again;
+            opener.tell(&bobs);
+            Some(opener.text())
+        };
+        if let Some(signing) = signing {
+            for party in [&mut alice, &mut bob] {
+                party.tell(&signing);
+                opener.tell(&party.text());
+            }
+        }
+        opener.wait_for("The glass is broken");
+        opener.finish().expect_ok();
+    }
+}
+
+#[test]
+fn an_agreement_of_more_than_half_an_hour_ago_is_asked_for_once_more() {
+    if !present(&[Part::ControlPlane, Part::Faketime]) {
+        return;
+    }
+    let dir = SITE.dir("stale");
+    fs::create_dir_all(dir.join("bob")).expect("the scratch directory is writable");
+    let clock = Clock::new(&dir, 0);
+    let mut people = Quorum::people_but(&dir, "bob");
+    let machine = Machine::without_idp(&dir.join("bob"), Some(&clock), None);
+    people.push(Person::on(machine, "bob", Key::X25519));
+    let quorum = Quorum::of(&dir, people, &[]);
+    for (answer, late) in [(None, 29), (Some("no"), 31), (Some("yes"), 31)] {
+        let mut opener = quorum.open_with_share("alice", &[]);
+        agree(&mut opener);
+        let request = opener.text();
+        // Bob's clock is right when round two begins: only the time since he agreed is long.
+        clock.set(-60 * late);
+        let (mut bob, commitment) = quorum.commit("bob", &request);
+        clock.set(0);
+        opener.tell(&commitment);
+        bob.tell(&opener.text());
+        if let Some(answer) = answer {
+            bob.wait_for("bob: you agreed 31 minutes ago. Do you still? [yes/no]");
+            bob.tell(answer);
+        }
+        if answer == Some("no") {
+            let run = bob.finish();
+            assert!(
+                !run.ok && !run.stdout.contains("SIGNATURE SHARE"),
+                "{}",
+                run.stderr
+            );
+            assert!(run.stderr.contains("bob did not agree"), "{}", run.stderr);
+            gives_up(opener);
+            continue;
+        }
+        opener.tell(&bob.text());
+        opener.wait_for("The glass is broken");
+        opener.finish().expect_ok();
+        let run = bob.finish().expect_ok();
+        assert_eq!(
+            run.stderr.contains("Do you still?"),
+            answer.is_some(),
+            "{}",
+            run.stderr
+        );
+    }
+}
+
+#[test]
+fn an_init_that_somebody_ends_or_does_not_confirm_leaves_nothing_behind() {
+    if !present(PARTS) {
+        return;
+    }
+    let quorum = Quorum::new(&SITE.dir("ended"));
+    let server = quorum.table.file("server-ca.crt");
+    let holders: Vec<_> = quorum.people.iter().map(Person::holder).collect();
+    let identities: Vec<_> = quorum.people.iter().map(Person::named_identity).collect();
+    let out = text(&quorum.table.file("second"));
+    fs::create_dir(&out).expect("the table is writable");
+    let server = text(&server);
+    let mut args = vec!["init", "--cluster", "second", "--threshold", "2", "--out", &out];
+    args.extend(["--server", "https://localhost:1", "--server-ca", &server]);
+    args.extend(holders.iter().flat_map(|holder| ["--holder", holder]));
+    args.extend(identities.iter().flat_map(|identity| ["--identity", identity]));
+    let init = || {
+        let mut init = quorum.table.talking(&args);
+        init.wait_for("alice: it opens, and fits the kit. Do you confirm the words");
+        init.tell("yes");
+        init.wait_for("bob: it opens, and fits the kit. Do you confirm the words");
+        init
+    };
+    let left = || fs::read_dir(&out).expect("it is there").count();
+    let made = || log(&quorum.table).matches(r#""kind":"kitMade""#).count();
+    let before = made();
+    assert_eq!(before, 1);
+    init().kill();
+    assert_eq!((left(), made()), (0, before));
+    let mut refused = init();
+    refused.tell("no");
+    let run = refused.finish();
+    let words = "bob did not confirm the kit";
+    assert!(!run.ok && run.stderr.contains(words), "{}", run.stderr);
+    assert!(run.stderr.contains("Nothing was written"), "{}", run.stderr);
+    assert_eq!((left(), made()), (0, before));
+    let mut good = init();
+    talk(&mut good, &mut [], &[("[yes/no]", "yes")]);
+    good.finish().expect_ok();
+    // Three share files, the kit and its certificate.
+    assert_eq!((left(), made()), (5, before + 1));
 }
 
 /// What would move a cursor, clear a screen or turn a line around.

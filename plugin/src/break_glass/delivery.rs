@@ -38,6 +38,13 @@ pub(super) struct Delivery<'a> {
     identities: Vec<(Option<Name>, PathBuf)>,
 }
 
+/// A share file as it is to lie in the directory.
+struct ShareFile {
+    holder: Name,
+    path: PathBuf,
+    text: String,
+}
+
 impl<'a> Delivery<'a> {
     /// Nothing is written yet.
     pub(super) fn new(
@@ -55,19 +62,22 @@ impl<'a> Delivery<'a> {
         }
     }
 
-    /// Writes into the log how the kit came to be.
-    pub(super) fn log(&self, event: Event) -> Result<(), BreakGlassError> {
-        self.journal.add(event).map(drop)
-    }
-
-    /// Writes the share files of all, and lets each holder open theirs and confirm the kit. Where one does not, everything that
-    /// was written is removed again, for nobody else has it.
-    pub(super) fn all(&self, shares: Vec<(Name, KeyPackage)>) -> Result<(), BreakGlassError> {
+    /// Lets each holder open their share and confirm the kit, and writes everything when all have. Before that there is nothing
+    /// but in this program's memory, so an init or a reshare that somebody ends leaves nothing behind. `event` says in the log
+    /// how the kit came to be.
+    pub(super) fn all(&self, shares: Vec<(Name, KeyPackage)>, event: Event) -> Result<(), BreakGlassError> {
+        let files = self.encrypt(shares)?;
+        if let Err(error) = self.confirm_all(&files) {
+            self.desk.terminal.say("Nothing was written; this kit is gone.");
+            return Err(error);
+        }
+        self.journal.add(event)?;
         let mut written = Vec::new();
         let delivered = self
-            .deliver(shares, &mut written)
+            .write(&files, &mut written)
             .and_then(|()| self.publish(&mut written));
         if delivered.is_err() {
+            // Nobody else has it.
             for path in &written {
                 let _ = fs::remove_file(path);
             }
@@ -75,12 +85,15 @@ impl<'a> Delivery<'a> {
         delivered
     }
 
-    /// The same for one's own share of a kit that was made apart. Nothing is removed: the others have the kit already, and this
-    /// share cannot be made again.
-    pub(super) fn own(&self, name: Name, key: KeyPackage) -> Result<(), BreakGlassError> {
+    /// The same for one's own share of a kit that was made apart. It is written first and never removed: the others have the kit
+    /// already, and this share cannot be made again.
+    pub(super) fn own(&self, name: Name, key: KeyPackage, event: Event) -> Result<(), BreakGlassError> {
+        self.journal.add(event)?;
+        let files = self.encrypt(vec![(name, key)])?;
         let mut written = Vec::new();
         let delivered = self
-            .deliver(vec![(name, key)], &mut written)
+            .write(&files, &mut written)
+            .and_then(|()| self.confirm_all(&files))
             .and_then(|()| self.publish(&mut written));
         if delivered.is_err() {
             let paths: Vec<_> = written.iter().map(|path| path.display().to_string()).collect();
@@ -92,56 +105,60 @@ impl<'a> Delivery<'a> {
         delivered
     }
 
-    fn deliver(
-        &self,
-        shares: Vec<(Name, KeyPackage)>,
-        written: &mut Vec<PathBuf>,
-    ) -> Result<(), BreakGlassError> {
+    /// Encrypts each share to its holder.
+    fn encrypt(&self, shares: Vec<(Name, KeyPackage)>) -> Result<Vec<ShareFile>, BreakGlassError> {
         let terminal = &self.desk.terminal;
-        let mut holders = Vec::new();
-        for (name, key) in shares {
-            let share = Share::of(self.kit, name, key);
-            let path = self.share_path(share.holder());
-            let lock = self.lock(share.holder())?;
+        let mut files = Vec::new();
+        for (holder, key) in shares {
+            let path = self.dir.join(self.file(&format!("{holder}.share")));
+            // Better known now than when everybody has typed a passphrase.
+            if path.exists() {
+                return Err(BreakGlassError::Exists(path));
+            }
+            let lock = self.lock(&holder)?;
             if lock == Lock::Passphrase {
-                terminal.say(&format!(
-                    "\n{}: only you look at this terminal now.",
-                    share.holder()
-                ));
+                terminal.say(&format!("\n{holder}: only you look at this terminal now."));
             }
             let person = Arc::clone(terminal) as Arc<dyn Person>;
-            let text = share
+            let text = Share::of(self.kit, holder.clone(), key)
                 .encrypt(&lock, &person)
                 .map_err(|source| BreakGlassError::Share {
                     path: path.clone(),
                     source,
                 })?;
-            write_new(&path, &text, 0o600)?;
-            written.push(path.clone());
-            holders.push((share.holder().clone(), path));
+            files.push(ShareFile { holder, path, text });
         }
-        terminal.say(&format!(
-            "\nThe kit of {} has these words:\n\n    {}\n\nEach holder now opens their share file once and confirms the \
-             words. They are on the printed page, too.",
-            Escaped(&self.kit.payload().cluster),
-            self.kit.words()
-        ));
-        for (name, path) in &holders {
-            self.confirm(name, path)?;
+        Ok(files)
+    }
+
+    fn write(&self, files: &[ShareFile], written: &mut Vec<PathBuf>) -> Result<(), BreakGlassError> {
+        for file in files {
+            write_new(&file.path, &file.text, 0o600)?;
+            written.push(file.path.clone());
         }
         Ok(())
     }
 
-    /// Lets a holder open their share file, and confirm the kit.
-    fn confirm(&self, name: &Name, path: &Path) -> Result<(), BreakGlassError> {
-        let terminal = &self.desk.terminal;
-        terminal.say(&format!("\n{name}: open your share file, {}", path.display()));
+    fn confirm_all(&self, files: &[ShareFile]) -> Result<(), BreakGlassError> {
+        self.desk.terminal.say(&format!(
+            "\nThe kit of {} has these words:\n\n    {}\n\nEach holder now opens their share once and confirms the words. They are \
+             on the printed page, too.",
+            Escaped(&self.kit.payload().cluster),
+            self.kit.words()
+        ));
+        files.iter().try_for_each(|file| self.confirm(file))
+    }
+
+    /// Lets a holder open their share, and confirm the kit.
+    fn confirm(&self, file: &ShareFile) -> Result<(), BreakGlassError> {
+        let (name, terminal) = (&file.holder, &self.desk.terminal);
+        terminal.say(&format!("\n{name}: open your share, {}", file.path.display()));
         let own = self
             .identities
             .iter()
             .filter(|(whose, _)| whose.as_ref().is_none_or(|whose| whose == name));
         let identities: Vec<_> = own.map(|(_, path)| path.clone()).collect();
-        let share = holders::open(path, &identities, terminal)?;
+        let share = holders::open_text(&file.path, file.text.as_bytes(), &identities, terminal)?;
         if share.holder() != name || fit(&share, self.kit)? != Fit::Confirmed {
             return Err(BreakGlassError::NotConfirmed(name.clone()));
         }
@@ -200,10 +217,6 @@ impl<'a> Delivery<'a> {
     fn lock(&self, name: &Name) -> Result<Lock, BreakGlassError> {
         let recipients = self.kit.holder(name).map(|holder| holder.recipients.clone());
         locked(name, &recipients.unwrap_or_default())
-    }
-
-    fn share_path(&self, name: &Name) -> PathBuf {
-        self.dir.join(self.file(&format!("{name}.share")))
     }
 
     /// Two revisions of a kit lie beside each other.

@@ -17,12 +17,21 @@ const ATTEMPTS: usize = 10;
 
 /// Opens a share file with the keys in `identities`, or asks its holder for the file with the key, or for the passphrase.
 pub fn open(path: &Path, identities: &[PathBuf], terminal: &Arc<Terminal>) -> Result<Share, BreakGlassError> {
-    let file = read(path)?;
+    open_text(path, &read(path)?, identities, terminal)
+}
+
+/// The same of what lies at `path`, or is to lie there.
+pub fn open_text(
+    path: &Path,
+    file: &[u8],
+    identities: &[PathBuf],
+    terminal: &Arc<Terminal>,
+) -> Result<Share, BreakGlassError> {
     let failed = |source| BreakGlassError::Share {
         path: path.to_owned(),
         source,
     };
-    let mut refused = match decrypt(&file, identities, terminal)? {
+    let mut refused = match decrypt(file, identities, terminal)? {
         Ok(share) => return Ok(share),
         Err(error) => error,
     };
@@ -44,7 +53,7 @@ pub fn open(path: &Path, identities: &[PathBuf], terminal: &Arc<Terminal>) -> Re
             );
             continue;
         };
-        match decrypt(&file, &[answer], terminal) {
+        match decrypt(file, &[answer], terminal) {
             Ok(Ok(share)) => return Ok(share),
             Ok(Err(error)) => {
                 terminal.say(&format!("  {error}"));

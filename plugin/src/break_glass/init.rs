@@ -57,8 +57,7 @@ pub fn init(command: &Init, desk: &Desk<'_>, out: &mut impl Write) -> Result<(),
     if command.apart {
         let me = desk.name(command.by.as_deref())?;
         if !draft.holders.iter().any(|(name, _)| *name == me) {
-            let names: Vec<_> = draft.holders.iter().map(|(name, _)| name.as_str()).collect();
-            let names = names.join(", ");
+            let names = Name::list(draft.holders.iter().map(|(name, _)| name));
             return Err(BreakGlassError::Typed(format!(
                 "{me} is not among the holders ({names}); say who you are: --as NAME"
             ))
@@ -176,8 +175,7 @@ fn side_by_side(command: &Init, draft: &Draft, desk: &Desk<'_>) -> Result<(), Br
     let identities = identities(&command.identities)?.into_iter();
     let identities = identities.map(|(name, path)| (Some(name), path));
     let delivery = Delivery::new(&kit, &command.out, desk, identities);
-    delivery.log(made(&kit))?;
-    delivery.all(shares)
+    delivery.all(shares, made(&kit))
 }
 
 /// `NAME=FILE`, each.

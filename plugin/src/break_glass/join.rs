@@ -78,10 +78,9 @@ pub(super) fn join(
                 Step::Kit(made) => break *made,
             },
             Ok(Progress::Need { what, from }) => {
-                let names: Vec<_> = from.iter().map(Name::as_str).collect();
                 terminal.say(&format!(
                     "\nWaiting for the {what} of: {}. Paste here what they send.",
-                    names.join(", ")
+                    Name::list(&from)
                 ));
                 let block = terminal.text()?;
                 if let Err(error) = joining.take(&block, &mut age) {
@@ -93,9 +92,8 @@ pub(super) fn join(
     };
     let identities = own_paths.into_iter().map(|path| (None, path));
     let delivery = Delivery::new(&kit, &command.out, desk, identities);
-    delivery.log(made(&kit))?;
     terminal.say("\nCompare the kit's words by voice with all other holders before you confirm them: each has made the kit anew.");
-    delivery.own(me, key)
+    delivery.own(me, key, made(&kit))
 }
 
 fn send(text: &str, desk: &Desk<'_>, out: &mut impl Write) -> Result<(), BreakGlassError> {
@@ -115,9 +113,10 @@ impl<'a> Age<'a> {
     /// Opens the holder's key before the first round: one that cannot be used is better known now.
     fn new(paths: &[PathBuf], desk: &'a Desk<'a>) -> Result<Self, BreakGlassError> {
         let mut paths = paths.to_vec();
-        if paths.is_empty() {
-            let question = "File with your key (an age identity or an OpenSSH private key), to open what others send you:";
-            paths.push(desk.terminal.ask(question)?.into());
+        let question =
+            "File with your key (an age identity or an OpenSSH private key), to open what others send you:";
+        while paths.is_empty() {
+            paths.extend(desk.terminal.path(question)?);
         }
         let keys = holders::keys(&paths, &desk.terminal)?;
         Ok(Self { keys, desk })

@@ -56,13 +56,10 @@ pub(super) fn reshare(command: &Reshare, desk: &Desk<'_>) -> Result<(), BreakGla
         let path = match paths.is_empty() {
             false => paths.remove(0),
             true if present.len() >= threshold.into() && !command.shares.files.is_empty() => break,
-            true => {
-                let answer = terminal.ask("Share file of a present holder (Enter: no more are here):")?;
-                if answer.is_empty() {
-                    break;
-                }
-                answer.into()
-            }
+            true => match terminal.path("Share file of a present holder (Enter: no more are here):")? {
+                Some(path) => path,
+                None => break,
+            },
         };
         let share = holders::open(&path, &command.shares.identities, terminal)?;
         let name = share.holder().clone();
@@ -83,13 +80,13 @@ pub(super) fn reshare(command: &Reshare, desk: &Desk<'_>) -> Result<(), BreakGla
     }
     let identities = command.shares.identities.iter().map(|path| (None, path.clone()));
     let delivery = Delivery::new(&new, &command.out, desk, identities);
-    delivery.all(shares)?;
-    delivery.log(Event::Reshared {
+    let reshared = Event::Reshared {
         previous: kit.hash(),
         kit: new.hash(),
         removed: change.remove.clone(),
         added: change.add.iter().map(|(name, _)| name.clone()).collect(),
-    })?;
+    };
+    delivery.all(shares, reshared)?;
     for name in change
         .remove
         .iter()
