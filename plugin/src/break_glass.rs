@@ -8,13 +8,14 @@
 //!
 //! A certificate that a quorum signed is kept as a [`window`], which `get-credential` serves ([`serve`]) until it ends or the
 //! normal way is open again ([`outage`]). The API server is asked for its time and whom it trusts ([`server`]), and what the
-//! certificates may do ([`binding`]).
+//! certificates may do ([`binding`]), and the kubeconfig whether kubectl would use a window ([`entry`]).
 
 pub mod approve;
 pub mod binding;
 pub mod ceremony;
 pub mod context;
 mod delivery;
+pub mod entry;
 pub mod error;
 mod files;
 pub mod holders;

@@ -23,6 +23,7 @@ use crate::{
     clock::Clock,
     error::Error,
     escape::{self, message},
+    kubeconfig::Config,
     kubectl::Kubectl,
     paths::Paths,
     settings::{Environment, Settings},
@@ -116,7 +117,8 @@ pub async fn doctor(
         connection: &connection,
         deadline: DEADLINE,
     };
-    let (kubeconfig, commands) = kubeconfig::lines(&kubectl, settings.file.issuer.is_some()).await;
+    let config = Config::read(&kubectl).await;
+    let (kubeconfig, commands) = kubeconfig::lines(&config, settings.file.issuer.is_some());
     lines.extend(kubeconfig);
     lines.push(policy::line(env, &commands));
     let accepted = accepted.unwrap_or_default();
@@ -127,7 +129,12 @@ pub async fn doctor(
     });
     let windows = Windows::new(paths).find(clock.now());
     match standings_with_servers(paths).await {
-        Ok(standings) => lines.extend(break_glass::lines(&standings, &windows, clock.now())),
+        Ok(standings) => lines.extend(break_glass::lines(
+            &standings,
+            &windows,
+            config.as_ref().ok(),
+            clock.now(),
+        )),
         Err(error) => lines.push(Line::failed(
             "break-glass",
             error.to_string(),

@@ -9,10 +9,11 @@
 //! machine); and where there is no session, a person logs in with a browser ([`oidc::loopback`], [`oidc::page`]).
 //! [`lock`] keeps fifty programs from doing so twice.
 //!
-//! Operators end other people's access with [`revocation`]. Where all else is down, [`break_glass`] opens a window. What a quorum signs when identity provider and issuer are gone is
-//! kept and served by [`break_glass`].
+//! Operators end other people's access with [`revocation`]. Where all else is down, a quorum signs a certificate, and
+//! [`break_glass`] keeps and serves it.
 //!
-//! What stands in the way of the next command is found by [`mod@doctor`]; what failed and what to do next is in [`error`] and, for the issuer's codes, [`advice`].
+//! What stands in the way of the next command is found by [`mod@doctor`]; what failed and what to do next is in [`error`] and,
+//! for the issuer's codes, [`advice`].
 
 pub mod accepted;
 pub mod advice;
@@ -32,6 +33,7 @@ pub mod get_credential;
 pub mod http;
 pub mod issuer_client;
 pub mod keys;
+mod kubeconfig;
 mod kubectl;
 pub mod lock;
 pub mod logging;

@@ -32,6 +32,7 @@ const PARTS: &[Part] = &[
 /// Where the issuer was.
 const GONE: &str = "https://localhost:1";
 const HOUR: i64 = 3600;
+const NO_ENTRY: &str = "no context of the kubeconfig runs kubectl-gatepass for https://";
 
 /// Checks that kubectl gets in by the window as who opened it, and says so each time.
 fn get_in(person: &Person) {
@@ -111,6 +112,7 @@ fn side_by_side_two_of_three_let_one_in_until_the_window_ends_or_is_closed() {
         opened.shown
     );
     assert_eq!(opened.stdout, "");
+    assert!(!opened.shown.contains(NO_ENTRY), "{}", opened.shown);
     get_in(&alice);
     get_in(&alice);
     assert!(private_key_below(&alice.machine.dir.join("state")));
@@ -129,6 +131,31 @@ fn side_by_side_two_of_three_let_one_in_until_the_window_ends_or_is_closed() {
         "{}",
         again.stderr
     );
+
+    // Where the kubeconfig does not lead to this program: what is typed as it says gets in.
+    let own = alice.machine.read_kubeconfig();
+    let mut other = own.clone();
+    other["users"][0]["user"]["exec"]["command"] = json!("kubelogin");
+    alice.machine.write_kubeconfig(&other);
+    let opened = alice.at_terminal(&open).answer(&rules).expect_ok();
+    let (_, next) = opened.shown.split_once(NO_ENTRY).expect("it is said");
+    let (_, next) = next.split_once("next: ").expect("what to do is said");
+    let (write, then) = next.trim().split_once(", then: ").expect("two commands");
+    let mut shell = alice.machine.command("sh");
+    let run = alice
+        .machine
+        .run(shell.args(["-ec", &format!("{write}\n{then}")]));
+    assert!(run.expect_ok().stderr.contains("BREAK-GLASS: "));
+    let drill = alice
+        .at_terminal(&[&["drill"], &shares[..]].concat())
+        .answer(&rules);
+    assert!(drill.expect_ok().shown.contains(NO_ENTRY));
+    let doctor = alice
+        .machine
+        .run(alice.machine.command("kubectl-gatepass").arg("doctor"));
+    assert!(doctor.stdout.contains(NO_ENTRY), "{}", doctor.stdout);
+    alice.machine.write_kubeconfig(&own);
+    alice.run(&["close"]).expect_ok();
 
     // An hour later.
     alice.at_terminal(&open).answer(&rules).expect_ok();

@@ -66,7 +66,7 @@ fn a_drill_apart_gives_no_access_tells_what_is_missing_and_is_noted_as_the_last(
     let [alice, bob, carol] = ["alice", "bob", "carol"].map(|name| quorum.person(name));
     // Who may look at bindings.
     let kubeconfig = fs::read_to_string(cluster.admin_kubeconfig()).expect("a kubeconfig");
-    let kubeconfig = serde_json::from_str(&kubeconfig).expect("JSON");
+    let mut kubeconfig: Value = serde_json::from_str(&kubeconfig).expect("JSON");
     alice.machine.write_kubeconfig(&kubeconfig);
 
     let before = status(alice);
@@ -102,11 +102,18 @@ fn a_drill_apart_gives_no_access_tells_what_is_missing_and_is_noted_as_the_last(
     for missing in [
         "does not name this kit's authority among those whose clients it takes",
         "no ClusterRoleBinding in the cluster of kubectl's current context names the group",
+        "no context of the kubeconfig runs kubectl-gatepass for https://",
     ] {
         assert!(said.contains(missing), "{missing}: {said}");
     }
     cluster.trust_authority(&quorum.kit().certificate_pem());
     cluster.bind_break_glass();
+    let mut ours = e2e::machine::kubeconfig(vec![cluster.entry("here", "https://localhost:1", &cluster.ca)]);
+    for list in ["clusters", "contexts", "users"] {
+        let all = kubeconfig[list].as_array_mut().expect("a list");
+        all.append(ours[list].as_array_mut().expect("a list"));
+    }
+    alice.machine.write_kubeconfig(&kubeconfig);
     let said = drill();
     assert!(
         said.contains("by gatepass-break-glass") && !said.contains("WARNING"),

@@ -16,6 +16,7 @@ use time::Duration;
 use super::{
     binding,
     ceremony::Stage,
+    entry,
     error::BreakGlassError,
     files::{read, replace},
     journal::Journal,
@@ -180,6 +181,9 @@ pub fn open(command: &Open, mut desk: Desk<'_>, out: &mut impl Write) -> Result<
     keep(&window, &key, &desk)?;
     desk.terminal
         .say(&opened(&by, &certificate, payload.issuer.is_some()));
+    if let Some(words) = entry::words(&kit, command.ceremony.which.kit.as_deref()) {
+        desk.terminal.say(&words);
+    }
     Ok(())
 }
 
@@ -241,13 +245,15 @@ pub fn drill(command: &Ceremony, desk: &Desk<'_>, out: &mut impl Write) -> Resul
         kit: kit.hash(),
         holders: holders.clone(),
     })?;
-    let names: Vec<_> = holders.iter().map(Name::as_str).collect();
     desk.terminal.say(&format!(
         "\nDRILL: it went well, with {}. It is noted as the last drill.",
-        names.join(", ")
+        Name::list(&holders)
     ));
     desk.offset(&kit);
     desk.terminal.say(&binding::words());
+    if let Some(words) = entry::words(&kit, command.which.kit.as_deref()) {
+        desk.terminal.say(&words);
+    }
     Ok(())
 }
 

@@ -15,8 +15,8 @@ use serde_json::json;
 use time::OffsetDateTime;
 
 use super::{
-    error::BreakGlassError, files::replace, holders, init::recipient_words, journal::Journal, kits::Kits,
-    open::Desk, page, standing::due,
+    entry, error::BreakGlassError, files::replace, holders, init::recipient_words, journal::Journal,
+    kits::Kits, open::Desk, page, standing::due,
 };
 use crate::{
     cli::{Output, break_glass::Verify},
@@ -33,6 +33,10 @@ pub fn verify(command: &Verify, desk: &Desk<'_>, out: &mut impl Write) -> Result
     }
     if command.ca {
         return write!(out, "{}", kit.certificate_pem()).map_err(Error::Output);
+    }
+    if command.kubeconfig {
+        let text = escape::yaml(&entry::kubeconfig(&kit)).map_err(Error::Output)?;
+        return write!(out, "{text}").map_err(Error::Output);
     }
     show(&kit, command.output, desk.clock.now(), out)?;
     if let Some(path) = &command.share {
@@ -186,13 +190,13 @@ pub(super) fn words(kit: &Kit, due: &[Name]) -> String {
             ));
         }
     }
-    let openers: Vec<_> = payload.limits.openers.iter().map(Name::as_str).collect();
+    let openers = &payload.limits.openers;
     lines.push(format!(
         "  may open      {}, for {} minutes at most",
         if openers.is_empty() {
             "anybody whom a quorum believes".into()
         } else {
-            openers.join(", ")
+            Name::list(openers)
         },
         payload.limits.longest_seconds / 60
     ));

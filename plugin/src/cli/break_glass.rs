@@ -294,6 +294,9 @@ pub struct Verify {
     /// Print the authority's certificate (PEM), for the API server's client CA bundle
     #[arg(long, conflicts_with = "output")]
     pub ca: bool,
+    /// Print a kubeconfig for this cluster alone, for a machine whose own does not run kubectl-gatepass
+    #[arg(long, conflicts_with_all = ["print", "ca", "output"])]
+    pub kubeconfig: bool,
     /// How to print it
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     pub output: Output,

@@ -1,142 +1,32 @@
 //! How kubectl is told to run this program. kubectl says it, so that files are merged as it merges them, and keeps secrets to
 //! itself.
 
-use std::{collections::BTreeMap, path::Path};
-
-use serde::{Deserialize, Deserializer};
+use std::collections::BTreeMap;
 
 use super::Line;
-use crate::{escape::Escaped, kubectl::Kubectl, settings::IssuerUrl};
+use crate::{
+    escape::Escaped,
+    kubeconfig::{Cluster, Config, Exec, KubeconfigError, NamedUser, Ours},
+    settings::IssuerUrl,
+};
 
 const CHECK: &str = "kubeconfig";
 const EXAMPLE: &str = "write it as in: kubectl-gatepass --help";
 
-#[derive(Deserialize)]
-#[serde(rename_all = "kebab-case")]
-struct Config {
-    #[serde(default, deserialize_with = "list")]
-    clusters: Vec<NamedCluster>,
-    #[serde(default, deserialize_with = "list")]
-    contexts: Vec<NamedContext>,
-    #[serde(default, deserialize_with = "list")]
-    users: Vec<NamedUser>,
-}
-
-#[derive(Deserialize)]
-struct NamedCluster {
-    name: String,
-    cluster: Cluster,
-}
-
-#[derive(Deserialize)]
-struct Cluster {
-    #[serde(default, deserialize_with = "list")]
-    extensions: Vec<Extension>,
-}
-
-#[derive(Deserialize)]
-struct Extension {
-    name: String,
-    extension: serde_json::Value,
-}
-
-#[derive(Deserialize)]
-struct NamedContext {
-    name: String,
-    context: Context,
-}
-
-#[derive(Deserialize)]
-struct Context {
-    #[serde(default)]
-    cluster: String,
-    #[serde(default)]
-    user: String,
-}
-
-#[derive(Deserialize)]
-struct NamedUser {
-    name: String,
-    user: User,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "kebab-case")]
-struct User {
-    exec: Option<Exec>,
-    token: Option<String>,
-    #[serde(rename = "tokenFile")]
-    token_file: Option<String>,
-    username: Option<String>,
-    client_certificate: Option<String>,
-    client_certificate_data: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Exec {
-    command: String,
-    #[serde(default, deserialize_with = "list")]
-    args: Vec<String>,
-    #[serde(default, deserialize_with = "list")]
-    env: Vec<Variable>,
-    #[serde(default)]
-    api_version: String,
-    #[serde(default)]
-    provide_cluster_info: bool,
-    interactive_mode: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Variable {
-    name: String,
-}
-
-/// An empty list is `null` to kubectl.
-fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
-}
-
-/// How an entry runs this program.
-enum Ours {
-    /// By itself.
-    Directly,
-    /// Through kubectl.
-    AsPlugin,
-}
-
-impl Exec {
-    fn ours(&self) -> Option<Ours> {
-        let name = Path::new(&self.command).file_stem()?.to_str()?;
-        match (name, self.args.first().map(String::as_str)) {
-            ("kubectl-gatepass", _) => Some(Ours::Directly),
-            ("kubectl", Some("gatepass")) => Some(Ours::AsPlugin),
-            _ => None,
-        }
-    }
-
-    fn names_an_issuer(&self) -> bool {
-        let typed = |arg: &String| arg == "--issuer" || arg.starts_with("--issuer=");
-        self.args.iter().any(typed) || self.env.iter().any(|variable| variable.name == "GATEPASS_ISSUER")
-    }
-}
-
 /// The lines, and the commands that kubectl is told to run.
-pub(super) async fn lines(kubectl: &Kubectl<'_>, has_default_issuer: bool) -> (Vec<Line>, Vec<String>) {
-    let answer = match kubectl.run(&["config", "view", "-o", "json"], None).await {
-        Ok(answer) => answer,
-        Err(error) => {
+pub(super) fn lines(
+    config: &Result<Config, KubeconfigError>,
+    has_default_issuer: bool,
+) -> (Vec<Line>, Vec<String>) {
+    let line = match config {
+        Ok(config) => return judge(config, has_default_issuer),
+        Err(error @ KubeconfigError::Kubectl(_)) => {
             let next = "install kubectl and have it in PATH, and see that the kubeconfig can be read";
-            return (vec![Line::failed(CHECK, error.to_string(), next)], Vec::new());
+            Line::failed(CHECK, error.to_string(), next)
         }
+        Err(error @ KubeconfigError::Unreadable(_)) => Line::unknown(CHECK, error.to_string(), None),
     };
-    match serde_json::from_slice::<Config>(&answer.output) {
-        Ok(config) => judge(&config, has_default_issuer),
-        Err(error) => {
-            let says = format!("what kubectl shows of it cannot be read: {error}");
-            (vec![Line::unknown(CHECK, says, None)], Vec::new())
-        }
-    }
+    (vec![line], Vec::new())
 }
 
 fn judge(config: &Config, has_default_issuer: bool) -> (Vec<Line>, Vec<String>) {
@@ -167,14 +57,11 @@ fn judge(config: &Config, has_default_issuer: bool) -> (Vec<Line>, Vec<String>) 
         let Some((_, exec, _)) = ours.get(context.context.user.as_str()) else {
             continue;
         };
-        if exec.names_an_issuer() || has_default_issuer {
+        if exec.issuer().is_some() || has_default_issuer {
             continue;
         }
-        let cluster = config
-            .clusters
-            .iter()
-            .find(|named| named.name == context.context.cluster);
-        if let Some(says) = cluster.and_then(|named| issuer_fault(&named.cluster, exec)) {
+        let cluster = config.cluster(&context.context);
+        if let Some(says) = cluster.and_then(|cluster| issuer_fault(cluster, exec)) {
             let says = format!("context {}: {says}", Escaped(&context.name));
             lines.push(Line::failed(CHECK, says, EXAMPLE));
         }
@@ -270,10 +157,7 @@ fn entry(named: &NamedUser, exec: &Exec, how: &Ours, lines: &mut Vec<Line>) {
 
 /// Why a cluster's entry does not say which issuer is its.
 fn issuer_fault(cluster: &Cluster, exec: &Exec) -> Option<String> {
-    const NAME: &str = "client.authentication.k8s.io/exec";
-    let extension = cluster.extensions.iter().find(|extension| extension.name == NAME);
-    let issuer = extension.and_then(|extension| extension.extension.get("issuer")?.as_str());
-    match issuer {
+    match cluster.issuer() {
         None => Some("its cluster's entry names no issuer".into()),
         Some(_) if !exec.provide_cluster_info => {
             Some("its cluster's entry names an issuer, and its user lacks provideClusterInfo: true".into())
