@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use e2e::apart::{AGREE, Quorum, SHARE, approve, log_file, text, windows};
+use e2e::apart::{AGREE, Quorum, SHARE, approve, log_file, own_share, text, windows};
 use e2e::clock::Clock;
 use e2e::machine::Machine;
 use e2e::parts::{Part, present};
@@ -144,6 +144,41 @@ fn a_drill_apart_gives_no_access_tells_what_is_missing_and_is_noted_as_the_last(
             "two drills, in alice's log and in their own: {report}"
         );
     }
+}
+
+#[test]
+fn a_kit_that_holders_signed_is_not_lost_because_it_cannot_be_written() {
+    if !present(&[Part::ControlPlane]) {
+        return;
+    }
+    let quorum = Quorum::new(&SITE.dir("full"));
+    let alice = quorum.person("alice");
+    let out = alice.file("out");
+    let shares: Vec<_> = quorum.people.iter().flat_map(own_share).collect();
+    let dir = text(&out);
+    let mut args = vec!["recertify", "--as", "alice", "--out", &dir];
+    args.extend(shares.iter().map(String::as_str));
+    // Nobody agrees to what will not be written.
+    let refused = alice.run(&args);
+    assert!(
+        !refused.ok && refused.stderr.contains(&dir) && !refused.stderr.contains("do you agree"),
+        "{}",
+        refused.stderr
+    );
+    fs::create_dir(&out).expect("her home is writable");
+    let mut recertify = alice.talking(&args);
+    for _ in 0..3 {
+        recertify.wait_for("do you agree to sign this with your share? [yes/no]");
+        // As when a disk fills up meanwhile.
+        let _ = fs::remove_dir(&out);
+        recertify.tell("yes");
+    }
+    recertify.wait_for("Try again? (With no, what the quorum signed is lost.) [yes/no]");
+    fs::create_dir(&out).expect("her home is writable");
+    recertify.tell("yes");
+    recertify.wait_for("This is revision 2 of the kit now");
+    recertify.finish().expect_ok();
+    assert_eq!(fs::read_dir(&out).expect("it is there").count(), 1);
 }
 
 #[test]

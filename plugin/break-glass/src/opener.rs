@@ -74,6 +74,9 @@ pub enum OpeningError {
     /// A commitment of a holder who does not sign, when round two has begun.
     #[error("round two has begun without {0}, who is not needed; nothing is lost")]
     Late(Name),
+    /// Another commitment of a holder whose first one still counts.
+    #[error("{0} has committed already, and this is another commitment; the first one still counts")]
+    Another(Name),
     /// A commitment that another one took the place of.
     #[error("this commitment of {0} is of an earlier round; ask for the latest one")]
     Old(Name),
@@ -111,7 +114,10 @@ pub enum Granted {
     /// A certificate.
     Certificate(Certificate),
     /// A drill that went well.
-    Drill,
+    Drill {
+        /// Who signed.
+        holders: Vec<Name>,
+    },
     /// The next revision of the kit.
     Kit(Box<Kit>),
 }
@@ -171,27 +177,36 @@ impl<'k> Opening<'k> {
         {
             return Err(OpeningError::NotSigning(text.holder.clone()));
         }
-        if let Some(signing) = &self.signing {
-            // What the others have signed by now would be for nothing: only who signs is worth that without a question.
-            if !signing.commitments.contains_key(&number) {
-                return Err(OpeningError::Late(text.holder.clone()));
-            }
-            return Ok(self.start_over(number, text));
+        // Texts carry nobody's signature: whoever can write into the chat can commit in a holder's name, and what the others have
+        // signed would be for nothing. The person is asked.
+        if self.commitments.contains_key(&number) {
+            return Err(OpeningError::Another(text.holder.clone()));
         }
-        self.seen.insert(text.commitments.clone());
-        self.commitments.insert(number, text.commitments.clone());
-        Ok(self.progress())
+        if self.signing.is_some() {
+            return Err(OpeningError::Late(text.holder.clone()));
+        }
+        Ok(self.take(number, text))
     }
 
-    /// Starts round one over with a holder whose commitment came too late ([`OpeningError::Late`]), in place of one who is gone.
+    /// Takes a commitment all the same that came too late ([`OpeningError::Late`]) or is another ([`OpeningError::Another`]). In
+    /// round two, round one starts over with it.
     pub fn replace(&mut self, text: &Commitment) -> Result<Progress, OpeningError> {
         match self.commitment(text) {
-            Err(OpeningError::Late(holder)) => {
+            Err(OpeningError::Late(holder) | OpeningError::Another(holder)) => {
                 let number = self.number(&holder)?;
-                Ok(self.start_over(number, text))
+                Ok(match self.signing {
+                    Some(_) => self.start_over(number, text),
+                    None => self.take(number, text),
+                })
             }
             taken => taken,
         }
+    }
+
+    fn take(&mut self, number: u16, text: &Commitment) -> Progress {
+        self.seen.insert(text.commitments.clone());
+        self.commitments.insert(number, text.commitments.clone());
+        self.progress()
     }
 
     /// Nonces are used once: whoever has signed has to commit anew as well.
@@ -270,7 +285,11 @@ impl<'k> Opening<'k> {
             return Ok(Granted::Kit(Box::new(kit)));
         }
         let Some((not_before, not_after)) = self.checked.life(signing.not_before) else {
-            return Ok(Granted::Drill);
+            let holders = self.kit.payload().holders.iter();
+            let signed = holders.filter(|holder| signing.commitments.contains_key(&holder.identifier));
+            return Ok(Granted::Drill {
+                holders: signed.map(|holder| holder.name.clone()).collect(),
+            });
         };
         let built = self
             .checked

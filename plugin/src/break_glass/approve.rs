@@ -12,7 +12,7 @@ use rand_core::OsRng;
 use time::Duration;
 
 use super::{
-    ceremony::{agree, pass_on, typed},
+    ceremony::{agree, drill, pass_on, typed},
     error::BreakGlassError,
     files::read,
     holders,
@@ -65,11 +65,12 @@ pub fn approve(
     let holder = approval.holder().clone();
     let (committed, commitment) = approval.commit(head, &mut OsRng);
     journal.committed(&commitment)?;
-    terminal.say(&format!("\nSend this text to {}:\n", checked.request().by));
+    let drill = drill(checked.request());
+    terminal.say(&format!("\n{drill}Send this text to {}:\n", checked.request().by));
     pass_on(&commitment, out)?;
-    terminal.say(
-        "\nKeep this running: what it needs for round two is nowhere else. Paste the text of round two when it comes.",
-    );
+    terminal.say(&format!(
+        "\n{drill}Keep this running: what it needs for round two is nowhere else. Paste the text of round two when it comes."
+    ));
     let (signing, typed) = loop {
         let block = terminal.text()?;
         if block.is::<RequestText>() {
@@ -121,7 +122,7 @@ pub fn approve(
         .map_err(BreakGlassError::from)?;
     journal.signed(&share)?;
     terminal.say(&format!(
-        "\nSend this text to {}; then you are done, {holder}:\n",
+        "\n{drill}Send this text to {}; then you are done, {holder}:\n",
         checked.request().by
     ));
     pass_on(&share, out)

@@ -6,10 +6,10 @@ use gatepass_break_glass::{
     approver::{Approval, Commitment, Committed, Fit, SignatureShare, Times},
     armor::{Armored, Block},
     kit::Kit,
-    log::Event,
+    log::{Event, Head},
     name::Name,
     opener::{Granted, Opening, OpeningError, Progress},
-    request::{Request, RequestText, begins, shown_time},
+    request::{Ask, Request, RequestText, begins, shown_time},
     share::Share,
 };
 use rand_core::OsRng;
@@ -45,54 +45,80 @@ struct Here<'k> {
     committed: Option<Committed<'k>>,
 }
 
+/// Both rounds as they stand.
+struct Rounds<'k> {
+    opening: Opening<'k>,
+    here: Vec<Here<'k>>,
+    /// Of the log, after the last entry of this ceremony. The log is not read again: what others write into it meanwhile must not
+    /// end a ceremony.
+    head: Head,
+}
+
 impl<'k> Stage<'k> {
     /// Holds both rounds. Texts for those who are elsewhere go to `out`.
     pub fn hold(&self, request: Request, shares: &Shares, out: &mut impl Write) -> Result<Granted, Error> {
-        let mut opening = Opening::begin(self.kit, request.clone()).map_err(BreakGlassError::from)?;
+        let opening = Opening::begin(self.kit, request.clone()).map_err(BreakGlassError::from)?;
         let head = self
             .journal
             .add(Event::Requested(asked(self.kit, opening.checked())))?;
         self.terminal.say("What is asked:");
         self.terminal.table(&opening.checked().describe(self.kit));
         let asked = RequestText {
-            request: request.clone(),
+            request,
+            head: head.clone(),
+        };
+        let mut rounds = Rounds {
+            opening,
+            here: Vec::new(),
             head,
         };
-        let mut here = Vec::new();
+        let (hash, drill) = (asked.request.hash(), drill(&asked.request));
         for path in self.share_files(shares)? {
-            let one = self.agree(&path, &shares.identities, &request, &here)?;
-            self.commit(one, &request, &mut opening, &mut here)?;
+            match self.agree(&path, &shares.identities, &asked.request, &rounds.here) {
+                Ok(one) => self.commit(one, &mut rounds)?,
+                // One slip must not end a ceremony for everybody.
+                Err(error @ (BreakGlassError::Twice(_) | BreakGlassError::Refusal(_))) => {
+                    self.journal.refused(Some(hash), &error.to_string());
+                    self.terminal
+                        .say(&format!("This share file is left out: {error}"));
+                }
+                Err(error) => return Err(error.into()),
+            }
         }
-        if opening.progress() != Progress::Complete {
+        if rounds.opening.progress() != Progress::Complete {
             self.terminal.say(&format!(
-                "\nSend this text to the holders. Each runs: kubectl gatepass break-glass approve --share FILE\nRead the six \
+                "\n{drill}Send this text to the holders. Each runs: kubectl gatepass break-glass approve --share FILE\nRead the six \
                  words to them by voice: {}\n",
-                opening.checked().hash().words()
+                hash.words()
             ));
             pass_on(&asked, out)?;
         }
         loop {
-            if let Some(granted) = self.go_on(&mut opening, &mut here, out)? {
+            if let Some(granted) = self.go_on(&mut rounds, out)? {
                 return Ok(granted);
             }
-            if let Progress::Need { more, of } = opening.progress() {
-                let round = if opening.signing().is_some() { "two" } else { "one" };
+            if let Progress::Need { more, of } = rounds.opening.progress() {
+                let round = if rounds.opening.signing().is_some() {
+                    "two"
+                } else {
+                    "one"
+                };
                 self.terminal.say(&format!(
-                    "\nRound {round}: waiting for the text{} of {more} of: {}. Paste here what they send.",
+                    "\n{drill}Round {round}: waiting for the text{} of {more} of: {}. Paste here what they send.",
                     if more == 1 { "" } else { "s" },
                     Name::list(&of)
                 ));
             }
             let block = self.terminal.text()?;
-            match self.take(&block, &mut opening, &here) {
+            match self.take(&block, &mut rounds) {
                 Ok(Progress::Restarted { by }) => {
                     self.terminal.say(&format!(
-                        "{by} committed anew, so round one starts over: everybody else runs `approve` again with the same \
-                         request. They end the one that runs with Ctrl-C. This is the request:\n\n{}",
-                        asked.armor()
+                        "{drill}{by} committed anew, so round one starts over: everybody else runs `approve` again with the same \
+                         request. They end the one that runs with Ctrl-C. This is the request:\n"
                     ));
-                    for one in std::mem::take(&mut here) {
-                        self.commit(one.share, &request, &mut opening, &mut here)?;
+                    pass_on(&asked, out)?;
+                    for one in std::mem::take(&mut rounds.here) {
+                        self.commit(one.share, &mut rounds)?;
                     }
                 }
                 Ok(Progress::Need { .. } | Progress::Complete) => {}
@@ -101,8 +127,7 @@ impl<'k> Stage<'k> {
                     | BreakGlassError::Text(_)
                     | BreakGlassError::Here(_)),
                 )) => {
-                    self.journal
-                        .refused(Some(opening.checked().hash()), &error.to_string());
+                    self.journal.refused(Some(hash), &error.to_string());
                     self.terminal.say(&format!("This text is of no use: {error}"));
                 }
                 Err(error) => return Err(error),
@@ -152,23 +177,18 @@ impl<'k> Stage<'k> {
         Ok(share)
     }
 
-    fn commit(
-        &self,
-        share: Share,
-        request: &Request,
-        opening: &mut Opening<'_>,
-        here: &mut Vec<Here<'k>>,
-    ) -> Result<(), BreakGlassError> {
+    fn commit(&self, share: Share, rounds: &mut Rounds<'k>) -> Result<(), BreakGlassError> {
         let holder = share.holder().clone();
-        let approval = Approval::begin(self.kit, share.clone(), request.clone())?;
+        let request = rounds.opening.checked().request().clone();
+        let approval = Approval::begin(self.kit, share.clone(), request)?;
         let head = self.journal.add(Event::Agreed {
             request: approval.checked().hash().to_string(),
             holder: holder.clone(),
         })?;
         let (committed, text) = approval.commit(head, &mut OsRng);
-        self.journal.committed(&text)?;
-        let _shown_by_the_caller = opening.commitment(&text)?;
-        here.push(Here {
+        rounds.head = self.journal.committed(&text)?;
+        let _shown_by_the_caller = rounds.opening.commitment(&text)?;
+        rounds.here.push(Here {
             share,
             committed: Some(committed),
         });
@@ -176,54 +196,39 @@ impl<'k> Stage<'k> {
     }
 
     /// Begins round two when round one is complete, and ends when round two is.
-    fn go_on(
-        &self,
-        opening: &mut Opening<'_>,
-        here: &mut [Here<'_>],
-        out: &mut impl Write,
-    ) -> Result<Option<Granted>, Error> {
-        if opening.progress() != Progress::Complete {
+    fn go_on(&self, rounds: &mut Rounds<'k>, out: &mut impl Write) -> Result<Option<Granted>, Error> {
+        if rounds.opening.progress() != Progress::Complete {
             return Ok(None);
         }
-        if opening.signing().is_none() {
-            self.begin_signing(opening, here, out)?;
+        if rounds.opening.signing().is_none() {
+            self.begin_signing(rounds, out)?;
         }
-        if opening.progress() != Progress::Complete {
+        if rounds.opening.progress() != Progress::Complete {
             return Ok(None);
         }
-        Ok(Some(opening.finish().map_err(BreakGlassError::from)?))
+        Ok(Some(rounds.opening.finish().map_err(BreakGlassError::from)?))
     }
 
-    fn begin_signing(
-        &self,
-        opening: &mut Opening<'_>,
-        here: &mut [Here<'_>],
-        out: &mut impl Write,
-    ) -> Result<(), Error> {
+    fn begin_signing(&self, rounds: &mut Rounds<'k>, out: &mut impl Write) -> Result<(), Error> {
+        let Rounds { opening, here, head } = rounds;
         let now = self.clock.now();
         let not_before = begins(now.checked_add(self.offset).unwrap_or(now));
-        let head = self.head(opening)?;
         let signing = opening
-            .sign(not_before, head)
+            .sign(not_before, head.clone())
             .map_err(BreakGlassError::from)?
             .clone();
-        self.journal.signing(self.kit, opening.checked(), &signing)?;
+        *head = self.journal.signing(self.kit, opening.checked(), &signing)?;
         let elsewhere = signing.commitments.len() > here.len();
         for one in here.iter_mut() {
             let Some(committed) = one.committed.take() else {
                 continue;
             };
             let typed = typed(&committed, &signing, self.clock, self.terminal)?;
-            let head = self.head(opening)?;
+            let now = self.clock.now().unix_timestamp();
             let text = committed
-                .sign(
-                    &signing,
-                    self.clock.now().unix_timestamp(),
-                    typed.as_deref(),
-                    head,
-                )
+                .sign(&signing, now, typed.as_deref(), head.clone())
                 .map_err(BreakGlassError::from)?;
-            self.journal.signed(&text)?;
+            *head = self.journal.signed(&text)?;
             let _shown_by_the_caller = opening.signature_share(&text).map_err(BreakGlassError::from)?;
         }
         if elsewhere {
@@ -233,25 +238,17 @@ impl<'k> Stage<'k> {
                     shown_time(not_before)
                 ));
             }
-            self.terminal
-                .say("Round one is complete. Send this text to the same holders:\n");
+            let drill = drill(opening.checked().request());
+            self.terminal.say(&format!(
+                "{drill}Round one is complete. Send this text to the same holders:\n"
+            ));
             pass_on(&signing, out)?;
         }
         Ok(())
     }
 
-    /// The head of the log as it is.
-    fn head(&self, opening: &Opening<'_>) -> Result<gatepass_break_glass::log::Head, BreakGlassError> {
-        match self.journal.read()?.head() {
-            Some(head) => Ok(head),
-            // Somebody took the log away while the ceremony went on.
-            None => self
-                .journal
-                .add(Event::Requested(asked(self.kit, opening.checked()))),
-        }
-    }
-
-    fn take(&self, block: &Block, opening: &mut Opening<'_>, here: &[Here<'_>]) -> Result<Progress, Error> {
+    fn take(&self, block: &Block, rounds: &mut Rounds<'k>) -> Result<Progress, Error> {
+        let Rounds { opening, here, head } = rounds;
         // Whoever is here says nothing through the chat. A text in their name would take the place of what they have made
         // here, and their nonces are used up by then.
         let elsewhere = |holder: &Name| match here.iter().any(|one| one.share.holder() == holder) {
@@ -263,26 +260,38 @@ impl<'k> Stage<'k> {
             elsewhere(&text.holder)?;
             let progress = opening.signature_share(&text).map_err(BreakGlassError::from)?;
             self.journal.heard::<SignatureShare>(&text.holder, &text.head);
-            self.journal.signed(&text)?;
+            *head = self.journal.signed(&text)?;
             return Ok(progress);
         }
         let text: Commitment = block.read().map_err(BreakGlassError::from)?;
         elsewhere(&text.holder)?;
         let progress = match opening.commitment(&text) {
-            Err(OpeningError::Late(holder)) => {
-                let question = format!(
-                    "Round two has begun without {holder}. Is somebody else gone, so that round one starts over with {holder}?"
-                );
+            Err(error @ (OpeningError::Late(_) | OpeningError::Another(_))) => {
+                let holder = &text.holder;
+                let begun = opening.signing().is_some();
+                let question = match (&error, begun) {
+                    (OpeningError::Late(_), _) => format!(
+                        "Round two has begun without {holder}. Is somebody else gone, so that round one starts over with {holder}?"
+                    ),
+                    (_, true) => format!(
+                        "{holder} has committed already, and this is another commitment. Anybody in the chat could have written it: ask \
+                         {holder} by voice. Did they run `approve` again, so that round one starts over?"
+                    ),
+                    (_, false) => format!(
+                        "{holder} has committed already, and this is another commitment. Anybody in the chat could have written one of \
+                         them: ask {holder} by voice. Is this what their `approve` printed last?"
+                    ),
+                };
                 match self.terminal.yes(&question)? {
                     true => opening.replace(&text),
-                    false => Err(OpeningError::Late(holder)),
+                    false => Err(error),
                 }
             }
             taken => taken,
         };
         let progress = progress.map_err(BreakGlassError::from)?;
         self.journal.heard::<Commitment>(&text.holder, &text.head);
-        self.journal.committed(&text)?;
+        *head = self.journal.committed(&text)?;
         Ok(progress)
     }
 }
@@ -345,6 +354,14 @@ pub fn typed(
         }
         // A slip must not end a ceremony.
         terminal.say("That is not how it is shown above. Type it again, or press Enter to refuse.");
+    }
+}
+
+/// What each screen of a drill begins with: nobody shall take one for the real thing, nor the other way round.
+pub fn drill(request: &Request) -> &'static str {
+    match request.ask {
+        Ask::Drill { .. } => "DRILL: ",
+        Ask::Certificate { .. } | Ask::Kit { .. } => "",
     }
 }
 

@@ -8,7 +8,6 @@ use gatepass_break_glass::{
     identity::IdentityError,
     keygen::KeygenError,
     kit::KitError,
-    log::LogError,
     name::{Name, NameError},
     opener::OpeningError,
     recipient::RecipientError,
@@ -115,14 +114,6 @@ pub enum BreakGlassError {
         "{0} is at this machine, and takes part here: a text of theirs is somebody else's, or one too many; leave it out"
     )]
     Here(Name),
-    /// The log.
-    #[error("the log {path} is broken: {source}", path = path.display())]
-    Log {
-        /// Which.
-        path: PathBuf,
-        /// Where.
-        source: LogError,
-    },
     /// Identity provider and issuer answer.
     #[error("the issuer {0} and its identity provider answer: the glass need not be broken")]
     TheyAnswer(String),
@@ -152,9 +143,6 @@ impl BreakGlassError {
             ),
             Self::InputEnded => "a ceremony needs a terminal, or what is typed from a pipe that stays open".into(),
             Self::Context(_) => "name it: --server URL --server-ca FILE --cluster NAME".into(),
-            Self::Log { .. } => {
-                "keep the file as it is and look at it: kubectl gatepass break-glass report; then move it away".into()
-            }
             Self::Share { source: ShareError::WrongIdentity | ShareError::NoIdentity, .. } => {
                 "name the file with the holder's key: --identity FILE".into()
             }

@@ -32,6 +32,13 @@ pub(super) fn read_text(path: &Path) -> Result<String, BreakGlassError> {
     String::from_utf8(bytes.to_vec()).map_err(|_| file_error(path, io::Error::other("it is no text")))
 }
 
+/// That files can be written into a directory, before people have done their part.
+pub(super) fn writable(dir: &Path) -> Result<(), BreakGlassError> {
+    tempfile::tempfile_in(dir)
+        .map(drop)
+        .map_err(|source| file_error(dir, source))
+}
+
 /// Writes a new file; one that exists is left alone.
 pub(super) fn write_new(path: &Path, text: &str, mode: u32) -> Result<(), BreakGlassError> {
     write(path, text, mode, false)

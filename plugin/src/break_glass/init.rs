@@ -18,7 +18,7 @@ use super::{
     context::Context,
     delivery::{Delivery, made},
     error::BreakGlassError,
-    files::read_text,
+    files::{read_text, writable},
     join::join,
     kits::Kits,
     open::Desk,
@@ -34,6 +34,7 @@ const RECERTIFY_DAYS: u32 = 180;
 /// Makes a quorum.
 pub fn init(command: &Init, desk: &Desk<'_>, out: &mut impl Write) -> Result<(), Error> {
     let kits = Kits::new(desk.paths);
+    writable(&command.out)?;
     if command.join {
         return Ok(join(command, None, desk, out)?);
     }

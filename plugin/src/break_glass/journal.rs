@@ -71,15 +71,6 @@ impl<'a> Journal<'a> {
         Ok(head.expect("a log with an entry has a head"))
     }
 
-    /// The log as it is.
-    pub fn read(&self) -> Result<Log, BreakGlassError> {
-        let bytes = log_file::read(&self.path)?;
-        Log::parse(&bytes).map_err(|source| BreakGlassError::Log {
-            path: self.path.clone(),
-            source,
-        })
-    }
-
     /// What came from another machine. Like [`Self::refused`], it ends no ceremony where it cannot be written: nonces would go
     /// with it.
     pub fn heard<T: Armored>(&self, from: &Name, head: &Head) {

@@ -18,7 +18,7 @@ use super::{
     ceremony::Stage,
     entry,
     error::BreakGlassError,
-    files::{read, replace},
+    files::{read, replace, writable},
     journal::Journal,
     kits::{Kits, file_name},
     outage,
@@ -102,6 +102,24 @@ impl Desk<'_> {
         Duration::ZERO
     }
 
+    /// Keeps what a quorum signed. It is not thrown away because a keyring is locked or a disk is full: that can be mended, and
+    /// tried again.
+    fn until(&self, keep: impl Fn() -> Result<(), Error>) -> Result<(), Error> {
+        while let Err(error) = keep() {
+            self.terminal.say(&error.to_string());
+            if let Some(hint) = error.hint() {
+                self.terminal.say(&format!("  next: {hint}"));
+            }
+            if !self
+                .terminal
+                .yes("Try again? (With no, what the quorum signed is lost.)")?
+            {
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
     fn stage<'s>(&'s self, kit: &'s Kit, journal: &'s Journal<'s>, offset: Duration) -> Stage<'s> {
         Stage {
             kit,
@@ -178,36 +196,19 @@ pub fn open(command: &Open, mut desk: Desk<'_>, out: &mut impl Write) -> Result<
         forced: command.even_if_they_answer,
     };
     let window = Window::new(&window, desk.clock.now(), offset).map_err(Error::Window)?;
-    keep(&window, &key, &desk)?;
+    let windows = Windows::new(desk.paths);
+    desk.until(|| {
+        let store = desk.settings.store(desk.paths);
+        let now = desk.clock.now();
+        windows.open(&window, &key.pem(), store.as_ref(), now, &*desk.terminal)?;
+        Ok(())
+    })?;
     desk.terminal
         .say(&opened(&by, &certificate, payload.issuer.is_some()));
     if let Some(words) = entry::words(&kit, command.ceremony.which.kit.as_deref()) {
         desk.terminal.say(&words);
     }
     Ok(())
-}
-
-/// Keeps the window. What a quorum signed is not thrown away because a keyring is locked: it can be unlocked, and tried again.
-fn keep(window: &Window, key: &CredentialKey, desk: &Desk<'_>) -> Result<(), Error> {
-    loop {
-        let store = desk.settings.store(desk.paths);
-        let now = desk.clock.now();
-        match Windows::new(desk.paths).open(window, &key.pem(), store.as_ref(), now, &*desk.terminal) {
-            Ok(_) => return Ok(()),
-            Err(error) => {
-                desk.terminal.say(&format!("{error}"));
-                if let Some(hint) = error.hint() {
-                    desk.terminal.say(&format!("  next: {hint}"));
-                }
-                if !desk
-                    .terminal
-                    .yes("Try again? (With no, what the quorum signed is lost.)")?
-                {
-                    return Err(error.into());
-                }
-            }
-        }
-    }
 }
 
 fn opened(by: &Name, certificate: &Certificate, has_issuer: bool) -> String {
@@ -236,10 +237,9 @@ pub fn drill(command: &Ceremony, desk: &Desk<'_>, out: &mut impl Write) -> Resul
     let request = Request::drill(&kit, by, &mut OsRng);
     let hash = request.hash().to_string();
     let signers = desk.stage(&kit, &journal, Duration::ZERO);
-    let Granted::Drill = signers.hold(request, &command.shares, out)? else {
+    let Granted::Drill { holders } = signers.hold(request, &command.shares, out)? else {
         unreachable!("a drill was asked for");
     };
-    let holders = participants(&journal, &hash)?;
     journal.add(Event::Drilled {
         request: hash,
         kit: kit.hash(),
@@ -257,26 +257,12 @@ pub fn drill(command: &Ceremony, desk: &Desk<'_>, out: &mut impl Write) -> Resul
     Ok(())
 }
 
-/// Who signed a request, as the log has it.
-fn participants(journal: &Journal<'_>, hash: &str) -> Result<Vec<Name>, BreakGlassError> {
-    use gatepass_break_glass::log::Recorded;
-    let mut holders = Vec::new();
-    for entry in journal.read()?.entries() {
-        if let Recorded::Known(Event::Signed { request, holder, .. }) = &entry.event
-            && request == hash
-            && !holders.contains(holder)
-        {
-            holders.push(holder.clone());
-        }
-    }
-    Ok(holders)
-}
-
 /// Lets holders prove their shares with the next revision of the kit.
 pub fn recertify(command: &Recertify, desk: &Desk<'_>, out: &mut impl Write) -> Result<(), Error> {
     let kits = Kits::new(desk.paths);
     let kit = kits.kit(command.ceremony.which.kit.as_deref())?;
     let by = desk.name(command.ceremony.by.as_deref())?;
+    writable(&command.out)?;
     let journal = Journal::new(desk.paths, desk.clock, &desk.terminal);
     let mut next = kit.payload().clone();
     next.revision += 1;
@@ -314,13 +300,17 @@ pub fn recertify(command: &Recertify, desk: &Desk<'_>, out: &mut impl Write) -> 
     let Granted::Kit(new) = granted else {
         unreachable!("a kit was asked for");
     };
-    journal.add(Event::Recertified {
+    let path = command.out.join(file_name(&new, "kit"));
+    let written = || {
+        kits.keep(&new)?;
+        replace(&path, &new.write(), 0o644)
+    };
+    desk.until(|| written().map_err(Error::from))?;
+    // That it exists is not lost because a disk is full since.
+    journal.note(Event::Recertified {
         previous: kit.hash(),
         kit: new.hash(),
-    })?;
-    let path = command.out.join(file_name(&new, "kit"));
-    replace(&path, &new.write(), 0o644)?;
-    kits.keep(&new)?;
+    });
     desk.terminal.say(&format!(
         "\nThis is revision {} of the kit now: {}\n  its words   {}\nGive it to every holder. Each compares the words and types, on \
          their own machine:\n  kubectl gatepass break-glass verify {} --keep --share THEIR-SHARE-FILE --confirm\nThen their share \

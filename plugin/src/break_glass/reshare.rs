@@ -11,6 +11,7 @@ use rand_core::OsRng;
 use super::{
     delivery::Delivery,
     error::BreakGlassError,
+    files::writable,
     holders,
     init::{holder, locked, recipient_words},
     kits::Kits,
@@ -33,6 +34,7 @@ pub(super) fn reshare(command: &Reshare, desk: &Desk<'_>) -> Result<(), BreakGla
         change.add.push((name, lock.into()));
     }
     check(&kit, &change)?;
+    writable(&command.out)?;
     if change == Change::default() {
         terminal.say("Nobody is removed or added: all holders get new shares.");
     }

@@ -103,7 +103,10 @@ fn two_certificates_of_one_quorum_have_different_serial_numbers() {
 fn a_drill_holds_both_rounds_and_gives_nothing() {
     let quorum = Quorum::new();
     let drill = Request::drill(&quorum.kit, name("carol"), &mut OsRng);
-    assert!(matches!(hold(&quorum, &drill, &[1, 2]), Granted::Drill));
+    let Granted::Drill { holders } = hold(&quorum, &drill, &[1, 2]) else {
+        panic!("something else");
+    };
+    assert_eq!(holders, [name("bob"), name("carol")]);
     let message = drill
         .clone()
         .check(&quorum.kit)
@@ -185,8 +188,12 @@ fn an_approver_that_was_killed_starts_round_one_over_for_everybody() {
         .unwrap();
     drop(bob);
     let (bob, again) = approver(&quorum, 1, &request).commit(head(), &mut OsRng);
+    // Nobody's text starts anything over by itself.
+    let another = opening.commitment(&again);
+    assert!(matches!(another, Err(OpeningError::Another(who)) if who == name("bob")));
+    assert_eq!(opening.signing(), Some(&signing));
     assert_eq!(
-        opening.commitment(&again).unwrap(),
+        opening.replace(&again).unwrap(),
         Progress::Restarted { by: name("bob") }
     );
     // The old commitment of alice's is of no use; bob refuses round two as it was.
@@ -194,6 +201,29 @@ fn an_approver_that_was_killed_starts_round_one_over_for_everybody() {
     assert!(bob.check(&signing, NOW).is_err());
     let (alice, anew) = approver(&quorum, 0, &request).commit(head(), &mut OsRng);
     assert_eq!(opening.commitment(&anew).unwrap(), Progress::Complete);
+    let signing = opening.sign(begins(time(NOW)), head()).unwrap().clone();
+    for one in [alice, bob] {
+        let _ = opening
+            .signature_share(&one.sign(&signing, NOW, None, head()).unwrap())
+            .unwrap();
+    }
+    assert!(matches!(opening.finish(), Ok(Granted::Certificate(_))));
+}
+
+#[test]
+fn another_commitment_in_round_one_takes_the_place_of_the_first_only_when_that_is_said() {
+    let quorum = Quorum::new();
+    let request = quorum.request();
+    let mut opening = Opening::begin(&quorum.kit, request.clone()).unwrap();
+    let commit = |index| approver(&quorum, index, &request).commit(head(), &mut OsRng);
+    let ((alice, first), (_, another)) = (commit(0), commit(0));
+    let (bob, bobs) = commit(1);
+    let _ = opening.commitment(&another).unwrap();
+    let refused = opening.commitment(&first);
+    assert!(matches!(refused, Err(OpeningError::Another(who)) if who == name("alice")));
+    let _ = opening.replace(&first).unwrap();
+    assert!(matches!(opening.commitment(&another), Err(OpeningError::Old(_))));
+    assert_eq!(opening.commitment(&bobs).unwrap(), Progress::Complete);
     let signing = opening.sign(begins(time(NOW)), head()).unwrap().clone();
     for one in [alice, bob] {
         let _ = opening
