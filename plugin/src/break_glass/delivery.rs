@@ -98,10 +98,10 @@ impl<'a> Delivery<'a> {
         written: &mut Vec<PathBuf>,
     ) -> Result<(), BreakGlassError> {
         let terminal = &self.desk.terminal;
-        let mut holders = Vec::new();
+        // All are locked before one is written: whoever waits in vain for a plugin, or chooses no passphrase, leaves nothing behind.
+        let mut ready = Vec::new();
         for (name, key) in shares {
             let share = Share::of(self.kit, name, key);
-            let path = self.share_path(share.holder());
             let lock = self.lock(share.holder())?;
             if lock == Lock::Passphrase {
                 terminal.say(&format!(
@@ -110,15 +110,18 @@ impl<'a> Delivery<'a> {
                 ));
             }
             let person = Arc::clone(terminal) as Arc<dyn Person>;
-            let text = share
-                .encrypt(&lock, &person)
-                .map_err(|source| BreakGlassError::Share {
-                    path: path.clone(),
-                    source,
-                })?;
+            let name = share.holder().clone();
+            match share.encrypt(&lock, &person) {
+                Ok(text) => ready.push((name, text)),
+                Err(source) => return Err(BreakGlassError::Lock { name, source }),
+            }
+        }
+        let mut holders = Vec::new();
+        for (name, text) in ready {
+            let path = self.share_path(&name);
             write_new(&path, &text, 0o600)?;
             written.push(path.clone());
-            holders.push((share.holder().clone(), path));
+            holders.push((name, path));
         }
         terminal.say(&format!(
             "\nThe kit of {} has these words:\n\n    {}\n\nEach holder now opens their share file once and confirms the \

@@ -10,6 +10,7 @@ use gatepass_break_glass::{
     kit::{Draft, LONGEST, Limits, Made},
     name::Name,
     recipient::{Lock, Recipient},
+    share::can_seal,
 };
 use rand_core::OsRng;
 
@@ -163,6 +164,13 @@ pub(super) fn holder(text: &str) -> Result<(Name, String), BreakGlassError> {
     Ok((name, recipient))
 }
 
+/// Holders and their recipients, as [`can_lock`] takes them.
+pub(super) fn recipients(holders: &[(Name, Vec<String>)]) -> impl Iterator<Item = (&Name, &[String])> {
+    holders
+        .iter()
+        .map(|(name, recipients)| (name, recipients.as_slice()))
+}
+
 /// What a holder's share file is locked to.
 pub(super) fn locked(name: &Name, recipients: &[String]) -> Result<Lock, BreakGlassError> {
     Lock::parse(recipients).map_err(|source| BreakGlassError::Recipient {
@@ -171,7 +179,23 @@ pub(super) fn locked(name: &Name, recipients: &[String]) -> Result<Lock, BreakGl
     })
 }
 
+/// Sees to it that all these share files can be locked here, before people have done their part for nothing.
+pub(super) fn can_lock<'h>(
+    holders: impl IntoIterator<Item = (&'h Name, &'h [String])>,
+) -> Result<(), BreakGlassError> {
+    for (name, recipients) in holders {
+        if let Lock::Recipients(recipients) = locked(name, recipients)? {
+            can_seal(&recipients).map_err(|source| BreakGlassError::Lock {
+                name: name.clone(),
+                source,
+            })?;
+        }
+    }
+    Ok(())
+}
+
 fn side_by_side(command: &Init, draft: &Draft, desk: &Desk<'_>) -> Result<(), BreakGlassError> {
+    can_lock(recipients(&draft.holders))?;
     let (kit, shares) = keygen::side_by_side(draft, &mut OsRng)?;
     let identities = identities(&command.identities)?.into_iter();
     let identities = identities.map(|(name, path)| (Some(name), path));

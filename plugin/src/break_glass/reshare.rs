@@ -12,7 +12,7 @@ use super::{
     delivery::Delivery,
     error::BreakGlassError,
     holders,
-    init::{holder, locked, recipient_words},
+    init::{can_lock, holder, locked, recipient_words, recipients},
     kits::Kits,
     open::Desk,
 };
@@ -40,6 +40,10 @@ pub(super) fn reshare(command: &Reshare, desk: &Desk<'_>) -> Result<(), BreakGla
     for line in planned(&change) {
         terminal.say(&line);
     }
+    let holders = kit.payload().holders.iter();
+    let stay = holders.filter(|holder| !change.remove.contains(&holder.name));
+    can_lock(stay.map(|holder| (&holder.name, holder.recipients.as_slice())))?;
+    can_lock(recipients(&change.add))?;
     let threshold = kit.payload().threshold;
     terminal.say(&format!(
         "WARNING: {threshold} OLD shares that were kept together still sign, whoever is removed now. Where one may have been \
