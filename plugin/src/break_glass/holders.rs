@@ -1,7 +1,6 @@
 //! The holders who are at this terminal, with their share files.
 
 use std::{
-    mem,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -61,10 +60,14 @@ pub fn open(path: &Path, identities: &[PathBuf], terminal: &Arc<Terminal>) -> Re
 
 /// Whether another key, or the same one with what was missing, may open the file.
 fn is_about_the_key(error: &BreakGlassError) -> bool {
-    let keys = [ShareError::NoIdentity, ShareError::WrongIdentity].map(|error| mem::discriminant(&error));
-    let about =
-        matches!(error, BreakGlassError::Share { source, .. } if keys.contains(&mem::discriminant(source)));
-    about || is_about_a_plugin(error)
+    let another = matches!(
+        error,
+        BreakGlassError::Share {
+            source: ShareError::NoIdentity | ShareError::WrongIdentity,
+            ..
+        }
+    );
+    another || is_about_a_plugin(error)
 }
 
 fn is_about_a_plugin(error: &BreakGlassError) -> bool {
