@@ -17,7 +17,7 @@ pub const RECIPIENT: &str = "age1fake1f3suk7";
 pub const IDENTITY: &str = "AGE-PLUGIN-FAKE-18YX8DC";
 
 /// The real plugin.
-const PQ: &str = "age-plugin-pq";
+pub const PQ: &str = "age-plugin-pq";
 /// The script.
 const FAKE: &str = "age-plugin-fake";
 
@@ -53,7 +53,12 @@ pub fn install_pq(person: &Person) {
 /// Puts the script into a person's PATH, in place of the one before. `deed` is what it does, in shell, once it has read all
 /// that age says to it; then it encrypts or decrypts, in the clear.
 pub fn install_fake(person: &Person, deed: &str) {
-    let path = in_path(person, FAKE);
+    install_fake_as(person, FAKE, deed);
+}
+
+/// The same under another plugin's name.
+pub fn install_fake_as(person: &Person, program: &str, deed: &str) {
+    let path = in_path(person, program);
     fs::write(&path, SCRIPT.replace("DEED", deed)).expect("the scratch directory is writable");
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("it is ours");
 }
@@ -64,7 +69,7 @@ pub fn body(text: &str) -> String {
     let base64 = BASE64_STANDARD_NO_PAD.encode(text);
     let lines = base64.as_bytes().chunks(64).map(String::from_utf8_lossy);
     let mut lines: Vec<_> = lines.collect();
-    if base64.len() % 64 == 0 {
+    if base64.len().is_multiple_of(64) {
         lines.push("".into());
     }
     lines.join("\n")
