@@ -55,6 +55,7 @@ pub fn init(command: &Init, desk: &Desk<'_>, out: &mut impl Write) -> Result<(),
         ))
         .into());
     }
+    can_lock(recipients(&draft.holders))?;
     if command.apart {
         let me = desk.name(command.by.as_deref())?;
         if !draft.holders.iter().any(|(name, _)| *name == me) {
@@ -195,7 +196,6 @@ pub(super) fn can_lock<'h>(
 }
 
 fn side_by_side(command: &Init, draft: &Draft, desk: &Desk<'_>) -> Result<(), BreakGlassError> {
-    can_lock(recipients(&draft.holders))?;
     let (kit, shares) = keygen::side_by_side(draft, &mut OsRng)?;
     let identities = identities(&command.identities)?.into_iter();
     let identities = identities.map(|(name, path)| (Some(name), path));
