@@ -161,15 +161,48 @@ fn a_plugin_that_is_not_there_is_named_and_nothing_is_lost() {
                      the PATH of this machine; install it";
         refused(&failed, words);
         assert!(!failed.shown.contains("a new passphrase"), "{}", failed.shown);
-        assert!(!failed.shown.contains("Send this text"), "{}", failed.shown);
+        assert!(!failed.shown.contains("Send this invitation"), "{}", failed.shown);
         nothing_is_made(&table);
         assert_eq!(log(&table), "", "no kit was made");
     }
     install_pq(&table);
+    // Nor does whoever is invited begin what they could not go on with in round two.
+    let args = ["init", "--apart", "--as", "alice", "--threshold", "2"];
+    let args: Vec<_> = args
+        .into_iter()
+        .map(str::to_owned)
+        .chain(server.clone())
+        .collect();
+    let args = [
+        args,
+        holders[1..]
+            .iter()
+            .flat_map(|holder| ["--holder".into(), holder.clone()])
+            .collect(),
+    ]
+    .concat();
+    let mut inviting = table.talking(&args.iter().map(String::as_str).collect::<Vec<_>>());
+    let invitation = inviting.text();
+    install_fake(&bob, "");
+    let mut joining = bob.talking(&[
+        "init",
+        "--join",
+        "--as",
+        "bob",
+        "--identity",
+        &bob.named_identity(),
+    ]);
+    joining.tell(&invitation);
+    joining.wait_for("is all of this right");
+    joining.tell("yes");
+    let run = joining.finish();
+    let words =
+        "the share file of alice cannot be locked on this machine: the program age-plugin-pq is needed";
+    assert!(!run.ok && run.stderr.contains(words), "{}", run.stderr);
+    assert_eq!(run.stdout, "", "no text of a round");
     let made = made(&table, &server, &[&alice, &bob, &carol]);
 
     // On bob's machine, where alice has brought her key and not her plugin.
-    install_fake(&bob, "");
     made.hand_to(&bob);
     let keys = [alice.identity(), bob.identity()];
     let words =
@@ -179,7 +212,8 @@ fn a_plugin_that_is_not_there_is_named_and_nothing_is_lost() {
     let run = bob.run(&args);
     assert!(!run.ok && run.stderr.contains(words), "{}", run.stderr);
     assert_eq!(windows(&bob), [json!(null); 0]);
-    // It keeps nobody else's share closed: neither bob's, whose key comes after hers, nor carol's, which has none.
+    // It keeps nobody else's share closed: neither bob's, whose key comes after hers, nor carol's, which has
+    // none.
     let mut others = start(&bob, &open(&made, &[&bob, &carol], &keys));
     others.wait_for("bob: do you agree");
     others.type_line("yes");
@@ -190,6 +224,11 @@ fn a_plugin_that_is_not_there_is_named_and_nothing_is_lost() {
     let opened = others.finish().expect_ok();
     assert!(!opened.shown.contains("age-plugin-pq"), "{}", opened.shown);
     bob.run(&["close"]).expect_ok();
+    let (share, key) = (text(&made.share("carol")), text(&alice.identity()));
+    let mut verify = bob.at_terminal(&["verify", "--share", &share, "--identity", &key]);
+    verify.wait_for("passphrase of the share file: ");
+    verify.type_secret(PASSPHRASE);
+    verify.finish().expect_ok();
     // And hers opens in the same ceremony, once it is there.
     let mut again = start(&bob, &with_alice);
     again.wait_for(words);
