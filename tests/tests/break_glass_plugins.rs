@@ -381,8 +381,8 @@ fn what_a_plugin_asks_moves_no_cursor_and_a_pin_is_not_shown() {
     let made = made(&table, &server, &[&bob, &alice]);
     made.hand_to(&alice);
     let asks = format!(
-        "[ -n \"$key\" ] || {{ printf -- '-> done\\n\\n'; exit; }}\n\
-         ask msg '{hostile}'\n\
+        "ask msg '{hostile}'\n\
+         [ -n \"$key\" ] || {{ printf -- '-> done\\n\\n'; exit; }}\n\
          ask 'confirm {yes} {no}' '{sure}'; [ \"$reply\" = '-> ok yes' ] || refuse '{unsure}'\n\
          ask 'confirm {yes}' '{hostile}'; [ \"$reply\" = '-> ok yes' ] || refuse '{unsure}'\n\
          ask request-public '{serial}'; [ \"$body\" = '{number}' ] || refuse '{wrong}'\n\
