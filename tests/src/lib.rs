@@ -10,6 +10,7 @@
 //! - [`clock::Clock`]: another time for all of them but the API server
 //! - [`person::Person`]: a holder of a break-glass kit; [`quorum::Made`], the kit; [`talk`], how holders pass texts; [`terminal::Terminal`], where they type
 //! - [`apart::Quorum`]: three holders, each at a machine of their own, and texts as a changed program makes them
+//! - [`plugin`]: plugins of age, a real one and one that does what a test says
 //! - [`alone::alone`]: a place without a network
 //! - [`pod::Pod`]: an image and a pod as a node runs them
 //! - [`stage::Stage`]: the parts of `make demo`, `make drill` and `make playground`, told step by step
@@ -39,6 +40,7 @@ pub mod operator;
 pub mod parts;
 pub mod person;
 pub mod pki;
+pub mod plugin;
 pub mod pod;
 pub mod process;
 pub mod quorum;

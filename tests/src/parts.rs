@@ -29,6 +29,8 @@ pub enum Part {
     NetworkNamespace,
     /// ssh-keygen.
     OpenSsh,
+    /// age-keygen and age-plugin-pq.
+    Age,
     /// The library that shows programs another time.
     Faketime,
 }
@@ -73,6 +75,11 @@ pub fn control_plane(program: &str) -> PathBuf {
     variable("KUBEBUILDER_ASSETS")
         .map_or_else(|| root().join("target/controlplane/current"), PathBuf::from)
         .join(program)
+}
+
+/// A program of age's.
+pub fn age(program: &str) -> PathBuf {
+    root().join("target/age").join(program)
 }
 
 /// The directory whose `node_modules` holds the identity provider's packages.
@@ -166,6 +173,11 @@ impl Part {
             Self::Terminal => programs(&["setsid"]),
             Self::NetworkNamespace => programs(&["unshare", "python3"]),
             Self::OpenSsh => programs(&["ssh-keygen"]),
+            Self::Age => ["age-keygen", "age-plugin-pq"]
+                .map(age)
+                .iter()
+                .find(|path| !path.is_file())
+                .map(|path| format!("{} is missing", path.display())),
             Self::Faketime => faketime()
                 .is_none()
                 .then(|| "libfaketime is not installed".to_owned()),

@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::alone::unshare;
 use crate::cluster::Cluster;
 use crate::machine::{Keyring, Machine, Run, kubeconfig};
+use crate::plugin::{self, native_key, plugin_identity};
 use crate::process::write_atomically;
 use crate::talk::Party;
 use crate::terminal::Terminal;
@@ -25,6 +26,10 @@ pub enum Key {
     SshEd25519Locked(&'static str),
     /// An old SSH key.
     SshRsa,
+    /// A key for the time after quantum computers, which age-plugin-pq has.
+    PostQuantum,
+    /// A key of a plugin that a test writes: [`crate::plugin`].
+    Plugin,
     /// Nothing but a passphrase, which the person has to type.
     Passphrase,
 }
@@ -61,6 +66,11 @@ impl Person {
                 let identity = age::x25519::Identity::generate();
                 write_atomically(&file, &format!("{}\n", identity.to_string().expose_secret()));
                 identity.to_public().to_string()
+            }
+            Key::PostQuantum => post_quantum_key(&file),
+            Key::Plugin => {
+                write_atomically(&file, &format!("{}\n", plugin::IDENTITY));
+                plugin::RECIPIENT.to_owned()
             }
             Key::SshEd25519 => ssh_key(&file, name, "ed25519", ""),
             Key::SshEd25519Locked(passphrase) => ssh_key(&file, name, "ed25519", passphrase),
@@ -189,6 +199,13 @@ impl Person {
 pub const PROMPT: &str = "person@home$ ";
 
 const IDENTITY: &str = "key.txt";
+
+fn post_quantum_key(file: &Path) -> String {
+    let native = file.with_extension("native");
+    let recipient = native_key(&native);
+    plugin_identity(&native, file);
+    recipient
+}
 
 fn ssh_key(file: &Path, name: &str, kind: &str, passphrase: &str) -> String {
     let mut command = Command::new("ssh-keygen");

@@ -3,7 +3,10 @@
 use std::{
     io::{BufRead as _, Read as _},
     mem, str,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use age::{
@@ -18,7 +21,11 @@ use base64::{
 };
 use zeroize::Zeroizing;
 
-use crate::{name::Escaped, words::sha256};
+use crate::{
+    name::Escaped,
+    plugin::{self, Missing},
+    words::sha256,
+};
 
 /// The person at this machine, as far as keys need them. What they are shown is fit for a terminal.
 pub trait Person: Send + Sync {
@@ -83,6 +90,15 @@ pub enum IdentityError {
          in for it: it signs and does not decrypt)"
     )]
     Public {
+        /// The file.
+        file: Escaped,
+    },
+    /// A native key of a kind that is here a plugin's.
+    #[error(
+        "{file} holds a post-quantum key as age-keygen writes it, and here such a key is a plugin's: \
+         `age-plugin-pq -identity -o NEW-FILE {file}` writes it as one (its recipient stays the same); name NEW-FILE"
+    )]
+    PostQuantum {
         /// The file.
         file: Escaped,
     },
@@ -244,16 +260,14 @@ impl Identities {
             if let Ok(key) = line.parse::<age::x25519::Identity>() {
                 self.keys.push(Box::new(key));
             } else if let Ok(key) = line.parse::<age::plugin::Identity>() {
-                let asking = Asking::of(&self.person);
-                let plugin = key.plugin().to_owned();
-                let plugin = age::plugin::IdentityPluginV1::new(&plugin, &[key], asking).map_err(|_| {
-                    let program = Escaped::new(&format!("age-plugin-{plugin}"));
-                    IdentityError::NoPlugin {
-                        file: file(),
-                        program,
-                    }
+                let key = plugin::Identity::new(key, &self.person);
+                let key = key.map_err(|Missing(program)| IdentityError::NoPlugin {
+                    file: file(),
+                    program: Escaped::new(&program),
                 })?;
-                self.keys.push(Box::new(plugin));
+                self.keys.push(Box::new(key));
+            } else if line.to_ascii_uppercase().starts_with("AGE-SECRET-KEY-PQ-") {
+                return Err(IdentityError::PostQuantum { file: file() });
             } else {
                 let public = ["age1", "ssh-", "ecdsa-", "sk-"];
                 return Err(match public.iter().any(|start| line.starts_with(start)) {
@@ -408,35 +422,71 @@ pub fn is_age(file: &[u8]) -> bool {
     file.starts_with(b"-----BEGIN AGE ENCRYPTED FILE-----") || file.starts_with(b"age-encryption.org/")
 }
 
+/// Whether a file names a key that a plugin has, which may ask for a touch or a PIN.
+pub fn needs_plugin(file: &[u8]) -> bool {
+    let mut lines = file.split(|byte| *byte == b'\n');
+    lines.any(|line| {
+        line.trim_ascii_start()
+            .to_ascii_uppercase()
+            .starts_with(b"AGE-PLUGIN-")
+    })
+}
+
 /// A [`Person`] as age asks them. What a plugin says comes from another program: it is escaped.
 #[derive(Clone)]
-pub(crate) struct Asking(Arc<dyn Person>);
+pub(crate) struct Asking {
+    person: Arc<dyn Person>,
+    /// Whether a question waits for its answer.
+    waits: Arc<AtomicBool>,
+}
 
 impl Asking {
     pub(crate) fn of(person: &Arc<dyn Person>) -> Self {
-        Self(Arc::clone(person))
+        Self {
+            person: Arc::clone(person),
+            waits: Arc::default(),
+        }
+    }
+
+    fn question<T>(&self, ask: impl FnOnce(&dyn Person) -> T) -> T {
+        self.waits.store(true, Ordering::Relaxed);
+        let answer = ask(self.person.as_ref());
+        self.waits.store(false, Ordering::Relaxed);
+        answer
     }
 }
 
 impl Callbacks for Asking {
     fn display_message(&self, message: &str) {
-        self.0.show(&Escaped::new(message).to_string());
+        // A plugin that has asked something is silent until it has the answer. It is age then, which says after ten seconds that
+        // it waits for the plugin: but all wait for the person, who shall not be told so in the middle of a PIN.
+        if !self.waits.load(Ordering::Relaxed) {
+            self.person
+                .show(&Escaped::new(&without_isolates(message)).to_string());
+        }
     }
 
     fn confirm(&self, message: &str, yes: &str, no: Option<&str>) -> Option<bool> {
         let escaped = |text| Escaped::new(text).to_string();
         let no = no.map(escaped);
-        self.0.confirm(&escaped(message), &escaped(yes), no.as_deref())
+        self.question(|person| person.confirm(&escaped(message), &escaped(yes), no.as_deref()))
     }
 
     fn request_public_string(&self, description: &str) -> Option<String> {
-        self.0.ask(&Escaped::new(description).to_string())
+        self.question(|person| person.ask(&Escaped::new(description).to_string()))
     }
 
     fn request_passphrase(&self, description: &str) -> Option<SecretString> {
-        let mut secret = self.0.secret(&Escaped::new(description).to_string())?;
+        let description = Escaped::new(description).to_string();
+        let mut secret = self.question(|person| person.secret(&description))?;
         Some(SecretString::from(mem::take(&mut *secret)))
     }
+}
+
+/// age's own words without the marks (Unicode's first strong isolates) that its translations put around a plugin's name. They do
+/// no harm where nothing is turned around, so a plugin's own may go with them.
+pub(crate) fn without_isolates(words: &str) -> String {
+    words.replace(['\u{2068}', '\u{2069}'], "")
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ pub mod kit;
 pub mod log;
 pub mod name;
 pub mod opener;
+mod plugin;
 pub mod recipient;
 pub mod report;
 pub mod request;

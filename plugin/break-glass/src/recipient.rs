@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use age::ssh::ParseRecipientKeyError;
 use serde::{Deserialize, Serialize};
 
-use crate::identity::{Asking, Person};
+use crate::{identity::Person, plugin};
 
 /// A public key that age encrypts to: `age1…`, a plugin's such as `age1yubikey1…`, or an `ssh-ed25519` or `ssh-rsa` line.
 #[derive(Clone, Serialize, Deserialize)]
@@ -89,6 +89,12 @@ pub enum RecipientError {
     /// A passphrase and something else.
     #[error("a share file with a passphrase can have no other recipient; give one or the other")]
     PassphraseAmongOthers,
+    /// age1pq1… and a key of another kind.
+    #[error(
+        "a share file that is locked to age1pq1… can have no other kind of key beside it, by which a quantum computer would get \
+         in; give age1pq1… for each, or none"
+    )]
+    PostQuantumAmongOthers,
     /// Nothing to lock with.
     #[error("a share file needs at least one recipient")]
     Nothing,
@@ -143,15 +149,9 @@ impl Recipient {
             Kind::X25519(key) => Box::new(key.clone()),
             Kind::Tag(key) => Box::new(key.clone()),
             Kind::Ssh(key) => key.clone(),
-            Kind::Plugin(key) => Box::new(
-                age::plugin::RecipientPluginV1::new(
-                    key.plugin(),
-                    std::slice::from_ref(key),
-                    &[],
-                    Asking::of(person),
-                )
-                .map_err(age::EncryptError::PluginResolve)?,
-            ),
+            Kind::Plugin(key) => {
+                Box::new(plugin::Recipient::new(key, person).map_err(age::EncryptError::PluginResolve)?)
+            }
         })
     }
 }
@@ -165,6 +165,10 @@ fn age(text: &str) -> Result<Kind, RecipientError> {
         return Ok(Kind::Tag(key));
     }
     (text.parse().map(Kind::Plugin)).map_err(|_: &str| RecipientError::MistypedAge)
+}
+
+fn is_post_quantum(Recipient(kind): &Recipient) -> bool {
+    matches!(kind, Kind::Plugin(key) if key.plugin() == "pq")
 }
 
 fn ssh(text: &str) -> Result<Kind, RecipientError> {
@@ -252,7 +256,13 @@ impl Lock {
             _ => {}
         }
         let recipients = texts.iter().map(|text| Recipient::parse(text.as_ref()));
-        recipients.collect::<Result<_, _>>().map(Self::Recipients)
+        let recipients: Vec<_> = recipients.collect::<Result<_, _>>()?;
+        // age says so too, but only once the plugin has run. Another plugin may be fit to stand beside it.
+        let is_old = |Recipient(kind): &Recipient| !matches!(kind, Kind::Plugin(_));
+        if recipients.iter().any(is_post_quantum) && recipients.iter().any(is_old) {
+            return Err(RecipientError::PostQuantumAmongOthers);
+        }
+        Ok(Self::Recipients(recipients))
     }
 }
 

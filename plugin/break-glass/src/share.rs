@@ -18,9 +18,10 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::{
-    identity::{GREATEST_WORK, Identities, Person, is_age},
+    identity::{GREATEST_WORK, Identities, Nobody, Person, is_age},
     kit::{Kit, KitHash},
     name::{Escaped, Name},
+    plugin::Fault,
     recipient::{Lock, Recipient},
 };
 
@@ -73,6 +74,12 @@ pub enum ShareError {
     /// No such plugin.
     #[error("the program {0} is needed and not in the PATH of this machine; install it")]
     NoPlugin(Escaped),
+    /// Kinds of keys that a file cannot have beside each other.
+    #[error(
+        "these recipients cannot stand beside each other in one share file: one of them is post-quantum and another is not, or a \
+         plugin wants to be alone"
+    )]
+    Incompatible,
     /// Decrypted, and something else.
     #[error("this file can be opened, and what is inside is no share")]
     NotAShare,
@@ -277,6 +284,22 @@ impl Share {
     }
 }
 
+/// Whether a share file is opened by a passphrase and by no key.
+pub fn has_passphrase(file: &[u8]) -> bool {
+    let opened = Decryptor::new_buffered(ArmoredReader::new(file.trim_ascii_start()));
+    file.len() <= LONGEST && opened.is_ok_and(|file| file.is_scrypt())
+}
+
+/// Whether everything is on this machine that encrypts to these recipients: a plugin that is missing is better known before
+/// anybody has typed anything.
+pub fn can_seal(recipients: &[Recipient]) -> Result<(), ShareError> {
+    let nobody = Arc::new(Nobody) as Arc<dyn Person>;
+    let mut encryptors = recipients.iter().map(|recipient| recipient.encryptor(&nobody));
+    encryptors
+        .try_for_each(|found| found.map(drop))
+        .map_err(encrypting)
+}
+
 /// Encrypts to whoever has one of the keys: what holders who make a kit apart send each other.
 pub fn seal(
     recipients: &[Recipient],
@@ -363,24 +386,21 @@ fn decrypting(error: DecryptError) -> ShareError {
     match error {
         DecryptError::NoMatchingKeys => ShareError::WrongIdentity,
         DecryptError::ExcessiveWork { .. } => ShareError::TooMuchWork,
-        DecryptError::Plugin(errors) => ShareError::Plugin(plugins(&errors)),
-        DecryptError::PluginResolve(error) => missing(error),
+        DecryptError::Io(error) => Fault::of(&error).map_or(ShareError::Damaged, ShareError::Plugin),
         _ => ShareError::Damaged,
     }
 }
 
 fn encrypting(error: EncryptError) -> ShareError {
     match error {
-        EncryptError::Plugin(errors) => ShareError::Plugin(plugins(&errors)),
+        EncryptError::IncompatibleRecipients { .. } => ShareError::Incompatible,
         EncryptError::PluginResolve(error) => missing(error),
-        EncryptError::Io(error) => ShareError::Encrypt(error),
+        EncryptError::Io(error) => match Fault::of(&error) {
+            Some(words) => ShareError::Plugin(words),
+            None => ShareError::Encrypt(error),
+        },
         other => ShareError::Encrypt(io::Error::other(other)),
     }
-}
-
-fn plugins(errors: &[impl ToString]) -> Escaped {
-    let errors: Vec<_> = errors.iter().map(ToString::to_string).collect();
-    Escaped::new(&errors.join("; "))
 }
 
 fn missing(error: age::plugin::ResolveError) -> ShareError {

@@ -120,13 +120,13 @@ impl<'a> Delivery<'a> {
                 terminal.say(&format!("\n{holder}: only you look at this terminal now."));
             }
             let person = Arc::clone(terminal) as Arc<dyn Person>;
-            let text = Share::of(self.kit, holder.clone(), key)
-                .encrypt(&lock, &person)
-                .map_err(|source| BreakGlassError::Share {
-                    path: path.clone(),
-                    source,
-                })?;
-            files.push(ShareFile { holder, path, text });
+            let encrypted = Share::of(self.kit, holder.clone(), key).encrypt(&lock, &person);
+            match encrypted {
+                Ok(text) => files.push(ShareFile { holder, path, text }),
+                Err(source) => {
+                    return Err(BreakGlassError::Lock { name: holder, source });
+                }
+            }
         }
         Ok(files)
     }

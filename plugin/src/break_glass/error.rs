@@ -68,6 +68,14 @@ pub enum BreakGlassError {
     /// A file with a key.
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    /// A holder's share file, before there is one.
+    #[error("the share file of {name} cannot be locked on this machine: {source}")]
+    Lock {
+        /// Whose.
+        name: Name,
+        /// What is missing.
+        source: ShareError,
+    },
     /// A recipient.
     #[error("--holder {name}: {source}")]
     Recipient {

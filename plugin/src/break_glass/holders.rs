@@ -6,8 +6,8 @@ use std::{
 };
 
 use gatepass_break_glass::{
-    identity::{Identities, Person, is_age, may_open},
-    share::{Share, ShareError},
+    identity::{Identities, IdentityError, Person, is_age, may_open, needs_plugin},
+    share::{Share, ShareError, has_passphrase},
 };
 
 use super::{error::BreakGlassError, files::read, person::Terminal};
@@ -27,17 +27,17 @@ pub fn open_text(
     identities: &[PathBuf],
     terminal: &Arc<Terminal>,
 ) -> Result<Share, BreakGlassError> {
-    let failed = |source| BreakGlassError::Share {
-        path: path.to_owned(),
-        source,
-    };
-    let mut refused = match decrypt(file, identities, terminal)? {
+    let mut refused = match decrypt(path, file, identities, terminal) {
         Ok(share) => return Ok(share),
         Err(error) => error,
     };
-    for _ in 0..ATTEMPTS {
-        if !matches!(refused, ShareError::NoIdentity | ShareError::WrongIdentity) {
+    for attempt in 0..ATTEMPTS {
+        if !is_about_the_key(&refused) {
             break;
+        }
+        // What a plugin lacks its holder can bring: it must not end a ceremony for everybody, either.
+        if attempt == 0 && is_about_a_plugin(&refused) {
+            terminal.say(&format!("  {refused}"));
         }
         let question = format!(
             "file with the key that opens {} (an age identity or an OpenSSH key):",
@@ -53,48 +53,84 @@ pub fn open_text(
             );
             continue;
         };
-        match decrypt(file, &[answer], terminal) {
-            Ok(Ok(share)) => return Ok(share),
-            Ok(Err(error)) => {
-                terminal.say(&format!("  {error}"));
+        match decrypt(path, file, &[answer], terminal) {
+            Ok(share) => return Ok(share),
+            Err(error @ BreakGlassError::Share { .. }) => {
+                if let BreakGlassError::Share { source, .. } = &error {
+                    terminal.say(&format!("  {source}"));
+                }
                 refused = error;
             }
             Err(error) => terminal.say(&format!("  {error}")),
         }
     }
-    Err(failed(refused))
+    Err(refused)
 }
 
-/// Opens a share file with the first key that does. Several people's may be named: nobody is asked for the passphrase of a key
-/// that is not for this file, or before the keys without one were tried.
+/// Whether another key, or the same one with what was missing, may open the file.
+fn is_about_the_key(error: &BreakGlassError) -> bool {
+    let another = matches!(
+        error,
+        BreakGlassError::Share {
+            source: ShareError::NoIdentity | ShareError::WrongIdentity,
+            ..
+        }
+    );
+    another || is_about_a_plugin(error)
+}
+
+fn is_about_a_plugin(error: &BreakGlassError) -> bool {
+    matches!(
+        error,
+        BreakGlassError::Share {
+            source: ShareError::Plugin(_),
+            ..
+        } | BreakGlassError::Identity(IdentityError::NoPlugin { .. })
+    )
+}
+
+/// Opens a share file with the first key that does. Several people's may be named: nobody is asked for a touch or the passphrase
+/// of a key that is not for this file before the keys were tried that ask for nothing, and one person's plugin that fails keeps
+/// nobody else's share closed.
 fn decrypt(
+    path: &Path,
     file: &[u8],
     identities: &[PathBuf],
     terminal: &Arc<Terminal>,
-) -> Result<Result<Share, ShareError>, BreakGlassError> {
+) -> Result<Share, BreakGlassError> {
+    let failed = |source| BreakGlassError::Share {
+        path: path.to_owned(),
+        source,
+    };
     let none = || Identities::new(Arc::clone(terminal) as Arc<dyn Person>);
-    let mut files = Vec::new();
+    let mut keys = Vec::new();
     for path in identities {
-        files.push((path, read(path)?));
+        keys.push((path, read(path)?));
     }
-    files.retain(|(_, key)| may_open(key, file));
-    files.sort_by_key(|(_, key)| is_age(key));
-    if files.is_empty() {
-        return Ok(match Share::decrypt(file, &none()) {
-            Err(ShareError::NoIdentity) if !identities.is_empty() => Err(ShareError::WrongIdentity),
-            opened => opened,
+    keys.retain(|(_, key)| may_open(key, file));
+    keys.sort_by_key(|(_, key)| (is_age(key), needs_plugin(key)));
+    if keys.is_empty() || has_passphrase(file) {
+        return Share::decrypt(file, &none()).map_err(|error| match error {
+            ShareError::NoIdentity if !identities.is_empty() => failed(ShareError::WrongIdentity),
+            error => failed(error),
         });
     }
-    let mut refused = ShareError::NoIdentity;
-    for (path, key) in files {
+    let mut refused = failed(ShareError::WrongIdentity);
+    for (path, key) in keys {
         let mut keys = none();
-        keys.read(&path.display().to_string(), &key)?;
-        match Share::decrypt(file, &keys) {
-            Err(error @ ShareError::WrongIdentity) => refused = error,
-            opened => return Ok(opened),
+        let read = keys.read(&path.display().to_string(), &key);
+        let opened = read
+            .map_err(BreakGlassError::from)
+            .and_then(|()| Share::decrypt(file, &keys).map_err(failed));
+        match opened {
+            Ok(share) => return Ok(share),
+            // What a plugin lacks says more than that the other keys are not for this file.
+            Err(error) if is_about_a_plugin(&error) => refused = error,
+            Err(error) if is_about_the_key(&error) => {}
+            Err(error) => return Err(error),
         }
     }
-    Ok(Err(refused))
+    Err(refused)
 }
 
 /// The keys in files; the person is asked where one has a passphrase.

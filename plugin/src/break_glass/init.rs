@@ -10,6 +10,7 @@ use gatepass_break_glass::{
     kit::{Draft, LONGEST, Limits, Made},
     name::Name,
     recipient::{Lock, Recipient},
+    share::can_seal,
 };
 use rand_core::OsRng;
 
@@ -55,6 +56,7 @@ pub fn init(command: &Init, desk: &Desk<'_>, out: &mut impl Write) -> Result<(),
         ))
         .into());
     }
+    can_lock(recipients(&draft.holders))?;
     if command.apart {
         let me = desk.name(command.by.as_deref())?;
         if !draft.holders.iter().any(|(name, _)| *name == me) {
@@ -163,12 +165,34 @@ pub(super) fn holder(text: &str) -> Result<(Name, String), BreakGlassError> {
     Ok((name, recipient))
 }
 
+/// Holders and their recipients, as [`can_lock`] takes them.
+pub(super) fn recipients(holders: &[(Name, Vec<String>)]) -> impl Iterator<Item = (&Name, &[String])> {
+    holders
+        .iter()
+        .map(|(name, recipients)| (name, recipients.as_slice()))
+}
+
 /// What a holder's share file is locked to.
 pub(super) fn locked(name: &Name, recipients: &[String]) -> Result<Lock, BreakGlassError> {
     Lock::parse(recipients).map_err(|source| BreakGlassError::Recipient {
         name: name.clone(),
         source,
     })
+}
+
+/// Sees to it that all these share files can be locked here, before people have done their part for nothing.
+pub(super) fn can_lock<'h>(
+    holders: impl IntoIterator<Item = (&'h Name, &'h [String])>,
+) -> Result<(), BreakGlassError> {
+    for (name, recipients) in holders {
+        if let Lock::Recipients(recipients) = locked(name, recipients)? {
+            can_seal(&recipients).map_err(|source| BreakGlassError::Lock {
+                name: name.clone(),
+                source,
+            })?;
+        }
+    }
+    Ok(())
 }
 
 fn side_by_side(command: &Init, draft: &Draft, desk: &Desk<'_>) -> Result<(), BreakGlassError> {

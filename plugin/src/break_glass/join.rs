@@ -19,7 +19,7 @@ use super::{
     delivery::{Delivery, made},
     error::BreakGlassError,
     holders,
-    init::identities,
+    init::{can_lock, identities, recipients},
     open::Desk,
 };
 use crate::cli::break_glass::Init;
@@ -68,6 +68,7 @@ pub(super) fn join(
     {
         return Err(BreakGlassError::Declined(me));
     }
+    can_lock(recipients(&invitation.draft().holders))?;
     let mut age = Age::new(&own_paths, desk)?;
     let (mut joining, text) = Joining::begin(invitation, me.clone(), &mut OsRng)?;
     send(&text, desk, out)?;

@@ -13,7 +13,7 @@ use super::{
     error::BreakGlassError,
     files::writable,
     holders,
-    init::{holder, locked, recipient_words},
+    init::{can_lock, holder, locked, recipient_words, recipients},
     kits::Kits,
     open::Desk,
 };
@@ -42,6 +42,10 @@ pub(super) fn reshare(command: &Reshare, desk: &Desk<'_>) -> Result<(), BreakGla
     for line in planned(&change) {
         terminal.say(&line);
     }
+    let holders = kit.payload().holders.iter();
+    let stay = holders.filter(|holder| !change.remove.contains(&holder.name));
+    can_lock(stay.map(|holder| (&holder.name, holder.recipients.as_slice())))?;
+    can_lock(recipients(&change.add))?;
     let threshold = kit.payload().threshold;
     terminal.say(&format!(
         "WARNING: {threshold} OLD shares that were kept together still sign, whoever is removed now. Where one may have been \

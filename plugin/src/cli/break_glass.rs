@@ -72,7 +72,8 @@ impl BreakGlass {
 const INIT: &str = "\
 A recipient is what the holder's share file is locked to:
   age1…                      the public key that age-keygen prints
-  age1yubikey1…              a key of an age plugin
+  age1yubikey1…              a key of an age plugin, whose program has to be in the PATH
+  age1pq1…                   a post-quantum key (age-keygen -pq), with age-plugin-pq in the PATH
   'ssh-ed25519 AAAA…'        a line of ~/.ssh/id_ed25519.pub; ssh-rsa too; no sk- keys, no agent
   passphrase                 the last resort
 

@@ -372,3 +372,70 @@ fn a_locked_ssh_key_tells_whose_share_file_it_is_not_for() {
     assert!(may_open(b"no key", b"no file"));
     assert!(!may_open(mine.identity.as_bytes(), b"no file"));
 }
+
+#[test]
+fn nobody_is_told_to_wait_for_a_plugin_that_waits_for_them() {
+    /// Somebody who takes their time: age's clock strikes while they are asked.
+    struct Slow(Arc<Answers>, Mutex<Option<Asking>>);
+
+    impl Slow {
+        fn strikes(&self) {
+            let asking = self.1.lock().unwrap().clone().unwrap();
+            asking.display_message("Waiting for \u{2068}age-plugin-slow\u{2069}...");
+        }
+    }
+
+    impl Person for Slow {
+        fn show(&self, message: &str) {
+            self.0.show(message);
+        }
+
+        fn confirm(&self, question: &str, yes: &str, no: Option<&str>) -> Option<bool> {
+            self.strikes();
+            self.0.confirm(question, yes, no)
+        }
+
+        fn ask(&self, question: &str) -> Option<String> {
+            self.strikes();
+            self.0.ask(question)
+        }
+
+        fn secret(&self, question: &str) -> Option<Zeroizing<String>> {
+            self.strikes();
+            self.0.secret(question)
+        }
+    }
+
+    let answers = Answers::of(&["yes", "4711", "1234"]);
+    let slow = Arc::new(Slow(Arc::clone(&answers), Mutex::default()));
+    let asking = Asking::of(&(Arc::clone(&slow) as Arc<dyn Person>));
+    *slow.1.lock().unwrap() = Some(asking.clone());
+    asking.confirm("sure?", "yes", None).unwrap();
+    asking.request_public_string("serial?").unwrap();
+    asking.request_passphrase("PIN?").unwrap();
+    assert_eq!(answers.seen(), ["sure?", "serial?", "PIN?"]);
+    // Once it has the answers, it is the plugin that lets wait.
+    slow.strikes();
+    assert_eq!(answers.seen()[3..], ["Waiting for age-plugin-slow..."]);
+}
+
+#[test]
+fn a_post_quantum_key_as_age_keygen_writes_it_is_told_from_a_mistyped_one() {
+    for line in ["AGE-SECRET-KEY-PQ-1QQQSECRET", "age-secret-key-pq-1qqqsecret"] {
+        let error = refused(&format!("# created: today\n# public key: age1pq1…\n{line}\n"));
+        assert!(matches!(error, IdentityError::PostQuantum { .. }), "{error}");
+        let shown = error.to_string().to_lowercase();
+        assert!(
+            shown.contains("age-plugin-pq -identity") && !shown.contains("qqqsecret"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn a_file_with_a_plugins_key_is_known() {
+    assert!(needs_plugin(b"# mine\n  age-plugin-fake-1xyz\n"));
+    assert!(needs_plugin(b"AGE-PLUGIN-PQ-1XYZ"));
+    assert!(!needs_plugin(x25519().identity.as_bytes()));
+    assert!(!needs_plugin(b"# AGE-PLUGIN-PQ-1XYZ is at home\n\xff"));
+}
