@@ -3,10 +3,10 @@
 use std::{io::Write, sync::Arc};
 
 use gatepass_break_glass::{
-    approver::{Approval, Refusal, Signing, Times},
+    approver::{Approval, Committed, Refusal, Signing, Times},
     kit::Kit,
     log::Event,
-    request::RequestText,
+    request::{Checked, RequestText},
 };
 use rand_core::OsRng;
 use time::Duration;
@@ -71,7 +71,40 @@ pub fn approve(
     terminal.say(&format!(
         "\n{drill}Keep this running: what it needs for round two is nowhere else. Paste the text of round two when it comes."
     ));
-    let (signing, typed) = loop {
+    let (signing, typed) = round_two(&committed, &checked, clock, terminal, &journal)?;
+    let since = (clock.now() - agreed).abs();
+    if since > STALE {
+        let question = format!(
+            "{holder}: you agreed {} minutes ago. Do you still?",
+            since.whole_minutes()
+        );
+        if !terminal.yes(&question)? {
+            return Err(BreakGlassError::Declined(holder).into());
+        }
+    }
+    journal.heard::<Signing>(&checked.request().by, &signing.head);
+    let head = journal.signing(&kit, &checked, &signing)?;
+    let share = committed
+        .sign(&signing, clock.now().unix_timestamp(), typed.as_deref(), head)
+        .map_err(BreakGlassError::from)?;
+    journal.signed(&share)?;
+    terminal.say(&format!(
+        "\n{drill}Send this text to {}; then you are done, {holder}:\n",
+        checked.request().by
+    ));
+    pass_on(&share, out)
+}
+
+/// The beginning of round two that fits what the holder agreed to, and the time that they typed where clocks disagree. What does not
+/// fit is refused with words, and another may follow.
+fn round_two(
+    committed: &Committed<'_>,
+    checked: &Checked,
+    clock: &dyn Clock,
+    terminal: &Terminal,
+    journal: &Journal<'_>,
+) -> Result<(Signing, Option<String>), BreakGlassError> {
+    loop {
         let block = terminal.text()?;
         if block.is::<RequestText>() {
             terminal.say(
@@ -95,37 +128,16 @@ pub fn approve(
                     "Refused: {refusal}\nNothing was signed. Paste the right text, or end this with Ctrl-C."
                 ));
             }
-            Ok(Times::Fine) => break (signing, None),
+            Ok(Times::Fine) => return Ok((signing, None)),
             Ok(Times::Odd { begins, .. }) => {
-                let typed = typed(&committed, &signing, clock, terminal)?;
+                let typed = typed(committed, &signing, clock, terminal)?;
                 if typed.as_deref() == Some(&*begins) {
-                    break (signing, typed);
+                    return Ok((signing, typed));
                 }
                 terminal.say("Nothing was signed. Paste the text again, or end this with Ctrl-C.");
             }
         }
-    };
-    let since = (clock.now() - agreed).abs();
-    if since > STALE {
-        let question = format!(
-            "{holder}: you agreed {} minutes ago. Do you still?",
-            since.whole_minutes()
-        );
-        if !terminal.yes(&question)? {
-            return Err(BreakGlassError::Declined(holder).into());
-        }
     }
-    journal.heard::<Signing>(&checked.request().by, &signing.head);
-    let head = journal.signing(&kit, &checked, &signing)?;
-    let share = committed
-        .sign(&signing, clock.now().unix_timestamp(), typed.as_deref(), head)
-        .map_err(BreakGlassError::from)?;
-    journal.signed(&share)?;
-    terminal.say(&format!(
-        "\n{drill}Send this text to {}; then you are done, {holder}:\n",
-        checked.request().by
-    ));
-    pass_on(&share, out)
 }
 
 /// The first request that is pasted and fits the kit. One that does not is refused with words, and another may follow.
