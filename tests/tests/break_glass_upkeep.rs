@@ -164,6 +164,7 @@ fn holders_prove_their_shares_again_and_take_no_older_kit_afterwards() {
     made.hand_to(&carol);
     let old = alice.file("old");
     fs::copy(made.kit(), &old).expect("init wrote it");
+    let first = text(&old);
 
     assert!(!warned(&status(&alice), "proven"));
     clock.set(181 * DAY);
@@ -249,4 +250,35 @@ fn holders_prove_their_shares_again_and_take_no_older_kit_afterwards() {
     let lines = doctor(&alice);
     assert!(has(&lines, "warning", "as break-glass:alice until "), "{lines:?}");
     assert_eq!(windows(&alice)[0]["who"], "alice");
+
+    // It is closed by either revision's kit, with a clock that hides it, and with a log that nobody can write.
+    clock.set(-DAY);
+    assert_eq!(windows(&alice), Vec::<Value>::new());
+    let note = alice.run(&["status"]).expect_ok().stdout;
+    assert!(
+        note.contains("close the window: kubectl gatepass break-glass close"),
+        "{note}"
+    );
+    fs::rename(log_file(&alice), alice.file("log")).expect("it is there");
+    fs::create_dir(log_file(&alice)).expect("nothing is there");
+    let closed = alice.run(&["close", "--kit", &first]).expect_ok().stderr;
+    for part in [
+        "is closed, and its key deleted",
+        "This was not written into the log",
+    ] {
+        assert!(closed.contains(part), "{part}: {closed}");
+    }
+    clock.set(0);
+    let whoami = alice.machine.kubectl(&["auth", "whoami"]);
+    assert!(
+        !whoami.ok && !whoami.stderr.contains("BREAK-GLASS"),
+        "{}",
+        whoami.stderr
+    );
+    let again = alice.run(&["close", "--kit", &first]);
+    assert!(
+        !again.ok && again.stderr.contains("no break-glass window of this kit is open"),
+        "{}",
+        again.stderr
+    );
 }

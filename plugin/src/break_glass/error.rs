@@ -129,6 +129,12 @@ pub enum BreakGlassError {
     /// No window.
     #[error("no break-glass window is open on this machine")]
     NoWindow,
+    /// No window of the kit that was named.
+    #[error("no break-glass window of this kit is open on this machine")]
+    NoWindowOfKit,
+    /// Windows that stay, or whose keys do; of each it was said why.
+    #[error("not every break-glass window and key could be removed; see above")]
+    NotClosed,
     /// Logs that do not fit each other.
     #[error("the logs do not hold: see the findings")]
     Findings,

@@ -9,7 +9,7 @@ use std::{
 use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
-use super::{KeyPlace, State, VERSION, Window, WindowError};
+use super::{KeyPlace, KeyStays, State, VERSION, Window, WindowError};
 use crate::{
     paths::{Paths, create_private_dir},
     prompt::Ui,
@@ -28,6 +28,8 @@ pub struct Found {
     pub open: Vec<Window>,
     /// Windows that have ended, to be removed.
     pub ended: Vec<Window>,
+    /// Windows that nobody can judge, because the clock shows a time before they were opened. A note says so of each.
+    pub set_back: Vec<Window>,
     /// What a person should know of the others.
     pub notes: Vec<String>,
 }
@@ -35,7 +37,7 @@ pub struct Found {
 impl Found {
     /// Whether there is nothing at all, as nearly always.
     pub fn is_empty(&self) -> bool {
-        self.open.is_empty() && self.ended.is_empty() && self.notes.is_empty()
+        self.open.is_empty() && self.ended.is_empty() && self.set_back.is_empty() && self.notes.is_empty()
     }
 }
 
@@ -166,10 +168,13 @@ impl Windows {
         match window.state(now) {
             State::Open(_) => found.open.push(window),
             State::Ended => found.ended.push(window),
-            State::ClockSetBack => found.notes.push(format!(
-                "this machine's clock was set back to before the break-glass window {shown} was opened, so that it is not used; \
-                 set the clock, or close the window: kubectl gatepass break-glass close"
-            )),
+            State::ClockSetBack => {
+                found.notes.push(format!(
+                    "this machine's clock was set back to before the break-glass window {shown} was opened, so that it is not \
+                     used; set the clock, or close the window: kubectl gatepass break-glass close"
+                ));
+                found.set_back.push(window);
+            }
         }
     }
 
@@ -203,7 +208,7 @@ impl Windows {
             .ok_or(WindowError::KeyGone(place))
     }
 
-    /// Removes a window and its key. The window is gone even where the keyring does not delete the key.
+    /// Removes a window and its key. Where the key cannot be deleted, the window is gone all the same.
     pub fn close(&self, window: &Window, store: Result<&Store, &StoreError>) -> Result<(), WindowError> {
         let key = self.delete_key(window, store);
         let path = self.path(window);
@@ -212,10 +217,13 @@ impl Windows {
             .and_then(|bytes| serde_json::from_slice::<Window>(&bytes).ok());
         // Another may have been opened in its place since.
         if same.is_none_or(|same| same.credential_id == window.credential_id) {
-            remove(&path)?;
+            remove(&path).map_err(|source| WindowError::File { path, source })?;
             self.forget_answers(window);
         }
-        key
+        key.map_err(|source| WindowError::KeyNotDeleted {
+            credential_id: window.credential_id.clone(),
+            source,
+        })
     }
 
     /// Where it is noted for a window whether identity provider and issuer answer.
@@ -228,14 +236,17 @@ impl Windows {
         let _ = fs::remove_file(self.answers_path(window));
     }
 
-    fn delete_key(&self, window: &Window, store: Result<&Store, &StoreError>) -> Result<(), WindowError> {
+    fn delete_key(&self, window: &Window, store: Result<&Store, &StoreError>) -> Result<(), KeyStays> {
         match window.key {
-            KeyPlace::File => remove(&self.key_path(window)),
+            KeyPlace::File => {
+                let path = self.key_path(window);
+                remove(&path).map_err(|source| KeyStays::File { path, source })
+            }
             KeyPlace::Store => {
                 let deleted = store
                     .map_err(Clone::clone)
                     .and_then(|store| store.delete(&entry(window)));
-                deleted.map(|_| ()).map_err(WindowError::KeyNotDeleted)
+                Ok(deleted.map(|_| ())?)
             }
         }
     }
@@ -296,12 +307,9 @@ fn write(path: &Path, content: &[u8]) -> Result<(), WindowError> {
     })
 }
 
-fn remove(path: &Path) -> Result<(), WindowError> {
+fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(WindowError::File {
-            path: path.into(),
-            source,
-        }),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
 }
