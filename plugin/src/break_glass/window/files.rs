@@ -1,8 +1,7 @@
 //! Where windows and their keys lie.
 
 use std::{
-    fs::{self, File},
-    io::{self, Read as _, Write as _},
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -11,6 +10,7 @@ use zeroize::Zeroizing;
 
 use super::{KeyPlace, KeyStays, State, VERSION, Window, WindowError};
 use crate::{
+    break_glass::files::{put, read_found},
     paths::{Paths, create_private_dir},
     prompt::Ui,
     store::{Entry, Store, StoreError},
@@ -188,7 +188,7 @@ impl Windows {
             KeyPlace::File => {
                 let path = self.key_path(window);
                 match read(&path) {
-                    Ok(bytes) => (Some(Zeroizing::new(bytes)), path.display().to_string()),
+                    Ok(bytes) => (Some(bytes), path.display().to_string()),
                     Err(error) if error.kind() == io::ErrorKind::NotFound => {
                         (None, path.display().to_string())
                     }
@@ -283,25 +283,13 @@ fn entry(window: &Window) -> Entry<'_> {
     }
 }
 
-fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(LARGEST).read_to_end(&mut bytes)?;
-    Ok(bytes)
+fn read(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
+    read_found(path, LARGEST)
 }
 
-/// Written beside, flushed, renamed, readable by its owner alone.
+/// Readable by its owner alone.
 fn write(path: &Path, content: &[u8]) -> Result<(), WindowError> {
-    let put = || {
-        let dir = path.parent().ok_or(io::ErrorKind::NotFound)?;
-        let mut file = tempfile::Builder::new().prefix(".unfinished-").tempfile_in(dir)?;
-        file.write_all(content)?;
-        file.as_file().sync_all()?;
-        file.persist(path)?;
-        #[cfg(unix)]
-        File::open(dir)?.sync_all()?;
-        Ok(())
-    };
-    put().map_err(|source: io::Error| WindowError::File {
+    put(path, content, 0o600).map_err(|source| WindowError::File {
         path: path.into(),
         source,
     })

@@ -306,6 +306,19 @@ fn a_damaged_window_is_named_and_set_aside_and_a_newer_programs_is_left_alone() 
 }
 
 #[test]
+#[cfg(unix)]
+fn a_pipe_where_a_window_would_be_is_named_and_nobody_waits_for_it() {
+    use crate::break_glass::files::tests::{at_once, pipe};
+
+    let dir = tempfile::tempdir().unwrap();
+    let (_, windows, _) = home(dir.path());
+    fs::create_dir_all(windows_dir(&windows)).unwrap();
+    pipe(&windows_dir(&windows).join("window-x.json"));
+    let note = at_once(move || windows.find(NOW)).notes.join("\n");
+    assert!(note.contains("window-x.json: it is a pipe"), "{note}");
+}
+
+#[test]
 fn the_announcement_moves_no_cursor() {
     let mut window = window(Duration::ZERO);
     window.cluster = "prod\u{1b}[2J\u{202e}\n".into();
