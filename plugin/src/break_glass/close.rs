@@ -44,6 +44,9 @@ pub(super) fn close(command: &Close, desk: &Desk<'_>) -> Result<(), Error> {
     for ended in &found.ended {
         let _ = windows.close(ended, store.as_ref());
     }
+    if kit.is_none() {
+        windows.sweep_now();
+    }
     match (failed, closed, kit) {
         (true, ..) => Err(BreakGlassError::NotClosed.into()),
         (false, true, _) => Ok(()),

@@ -95,7 +95,10 @@ fn a_window_that_the_clock_hides_is_closed_too() {
     let window = machine.open(kit('a'));
     let before = NOW - Duration::hours(5);
     assert_eq!(window.state(before), State::ClockSetBack);
+    let left = machine.paths.break_glass_dir().join("key-left.pem");
+    fs::write(&left, "of a program that was killed").unwrap();
     machine.close(before).unwrap();
+    assert!(!left.exists());
     assert!(machine.windows.find(NOW).is_empty() && !machine.has_key(&window));
     let none = machine.close(before).unwrap_err();
     assert!(

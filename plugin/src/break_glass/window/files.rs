@@ -1,16 +1,19 @@
 //! Where windows and their keys lie.
 
 use std::{
-    fs, io,
+    fs::{self, File, OpenOptions},
+    io,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
-use super::{KeyPlace, KeyStays, State, VERSION, Window, WindowError};
+use super::{KeyPlace, KeyStays, LONGEST, State, VERSION, Window, WindowError};
 use crate::{
-    break_glass::files::{put, read_found},
+    break_glass::files::{UNFINISHED, open_found, put, read_found},
+    lock::{Guard, lock_within, try_lock},
     paths::{Paths, create_private_dir},
     prompt::Ui,
     store::{Entry, Store, StoreError},
@@ -19,6 +22,9 @@ use crate::{
 /// The windows of one home.
 pub struct Windows {
     dir: PathBuf,
+    /// Whoever writes or removes windows holds it meanwhile: between a look at a file and its removal another program could
+    /// have put another window there.
+    lock: PathBuf,
 }
 
 /// What lies there.
@@ -44,11 +50,15 @@ impl Found {
 /// No file of a window, and no key, is longer.
 const LARGEST: u64 = 256 * 1024;
 
+/// How long whoever opens or closes waits for another program, which holds the lock for a few writes.
+const PATIENCE: Duration = Duration::from_secs(3);
+
 impl Windows {
     /// Nothing is made or read yet.
     pub fn new(paths: &Paths) -> Self {
         Self {
             dir: paths.break_glass_dir(),
+            lock: paths.lock_dir().join("break-glass.windows"),
         }
     }
 
@@ -71,7 +81,7 @@ impl Windows {
         let mut window = window.clone();
         let left = match window.state(now) {
             State::Open(left) => left.unsigned_abs(),
-            State::Ended | State::ClockSetBack => std::time::Duration::from_secs(1),
+            State::Ended | State::ClockSetBack => Duration::from_secs(1),
         };
         let saved = store
             .map_err(Clone::clone)
@@ -87,14 +97,21 @@ impl Windows {
             if !ui.confirm("Keep the key in that file?") {
                 return Err(WindowError::KeyNotKept(error));
             }
-            write(&path, key.as_bytes())?;
             window.key = KeyPlace::File;
         }
         let path = self.path(&window);
-        let before = read(&path).ok();
         let json = serde_json::to_vec_pretty(&window).expect("a window is plain JSON");
+        let locked = self.lock().map_err(|source| WindowError::File {
+            path: self.lock.clone(),
+            source,
+        })?;
+        if window.key == KeyPlace::File {
+            write(&self.key_path(&window), key.as_bytes())?;
+        }
+        let before = read(&path).ok();
         write(&path, &json)?;
         self.forget_answers(&window);
+        drop(locked);
         // Only now, so that a crash leaves a window and its key, be it the old one or the new one.
         if let Some(Ok(before)) = before.map(|before| serde_json::from_slice::<Window>(&before))
             && before.credential_id != window.credential_id
@@ -120,50 +137,112 @@ impl Windows {
             }
         };
         let mut paths: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
-        paths.retain(|path| is_window(path));
         paths.sort();
-        for path in paths {
-            self.judge(&path, now, &mut found);
+        for path in paths.iter().filter(|path| is_window(path)) {
+            self.judge(path, now, &mut found);
+        }
+        let known = [&found.open, &found.ended, &found.set_back];
+        let keys: Vec<_> = known
+            .into_iter()
+            .flatten()
+            .map(|window| self.key_path(window))
+            .collect();
+        // Nothing, as nearly always.
+        if paths
+            .iter()
+            .any(|path| is_unfinished(path) || is_key(path) && !keys.contains(path))
+        {
+            self.sweep(|written| now.unix_timestamp().saturating_sub(written) > LONGEST);
         }
         found
     }
 
-    fn judge(&self, path: &Path, now: OffsetDateTime, found: &mut Found) {
+    /// Deletes what programs that were killed have left, and keys of windows that were damaged: at once, because a person wants
+    /// none of it any more.
+    pub fn sweep_now(&self) {
+        self.sweep(|_| true);
+    }
+
+    /// The same of keys that are old enough, by the time when they were written (Unix seconds): whoever has a damaged window
+    /// might mend it before its end. Where another program writes, this is left to the next call.
+    fn sweep(&self, is_old: impl Fn(i64) -> bool) {
+        let (Some(_locked), Ok(entries)) = (self.try_lock(), fs::read_dir(&self.dir)) else {
+            return;
+        };
+        let paths: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
+        let windows = paths.iter().filter(|path| is_window(path));
+        // One that cannot be judged may need its key.
+        let keys: Option<Vec<_>> = windows
+            .map(|path| match self.content(path) {
+                Ok(Content::Window(window)) => Some(self.key_path(&window)),
+                Ok(Content::OfAnotherVersion | Content::Damaged) | Err(_) => None,
+            })
+            .collect();
+        let is_left = |path: &PathBuf| {
+            let keys = keys.as_ref().filter(|_| is_key(path));
+            keys.is_some_and(|keys| !keys.contains(path)) && written(path).is_some_and(&is_old)
+        };
+        for path in paths.iter().filter(|path| is_unfinished(path) || is_left(path)) {
+            match fs::remove_file(path) {
+                Ok(()) => tracing::info!(path = %path.display(), "removed what a program has left"),
+                Err(error) => tracing::info!(%error, path = %path.display(), "what a program has left stays"),
+            }
+        }
+    }
+
+    fn content(&self, path: &Path) -> io::Result<Content> {
         #[derive(serde::Deserialize)]
         struct Version {
             version: u64,
         }
+        let bytes = read(path)?;
+        match serde_json::from_slice::<Version>(&bytes) {
+            Ok(Version { version }) if version != u64::from(VERSION) => {
+                return Ok(Content::OfAnotherVersion);
+            }
+            _ => {}
+        }
+        let window = serde_json::from_slice::<Window>(&bytes).ok();
+        // One file per kit: under another name it would be opened and closed beside the one that is meant.
+        let window = window.filter(|window| self.path(window) == path);
+        Ok(window.map_or(Content::Damaged, |window| Content::Window(Box::new(window))))
+    }
+
+    fn judge(&self, path: &Path, now: OffsetDateTime, found: &mut Found) {
         let shown = path.display();
-        let bytes = match read(path) {
-            Ok(bytes) => bytes,
+        let mut content = self.content(path);
+        let mut locked = None;
+        if matches!(content, Ok(Content::Damaged)) {
+            locked = self.try_lock();
+            // A whole one may have been put there since.
+            content = self.content(path);
+        }
+        let window = match content {
+            Ok(Content::Window(window)) => *window,
+            Ok(Content::OfAnotherVersion) => {
+                found.notes.push(format!(
+                    "the break-glass window {shown} was opened by another version of this program and is left alone"
+                ));
+                return;
+            }
+            Ok(Content::Damaged) => {
+                let aside = path.with_extension("json.unreadable");
+                let moved = match locked.map(|_locked| fs::rename(path, &aside)) {
+                    None => "another program writes there, so it was left where it is".into(),
+                    Some(Err(error)) => format!("it could not be moved away: {error}"),
+                    Some(Ok(())) => format!("it was moved to {}", aside.display()),
+                };
+                found.notes.push(format!(
+                    "the break-glass window {shown} is damaged and was not used; {moved}"
+                ));
+                return;
+            }
             Err(error) => {
                 found
                     .notes
                     .push(format!("cannot read the break-glass window {shown}: {error}"));
                 return;
             }
-        };
-        match serde_json::from_slice::<Version>(&bytes) {
-            Ok(Version { version }) if version != u64::from(VERSION) => {
-                found.notes.push(format!(
-                    "the break-glass window {shown} was opened by another version of this program and is left alone"
-                ));
-                return;
-            }
-            _ => {}
-        }
-        let window = serde_json::from_slice::<Window>(&bytes).ok();
-        // One file per kit: under another name it would be opened and closed beside the one that is meant.
-        let Some(window) = window.filter(|window| self.path(window) == path) else {
-            let aside = path.with_extension("json.unreadable");
-            let moved = fs::rename(path, &aside).map_or_else(
-                |error| format!("it could not be moved away: {error}"),
-                |()| format!("it was moved to {}", aside.display()),
-            );
-            found.notes.push(format!(
-                "the break-glass window {shown} is damaged and was not used; {moved}"
-            ));
-            return;
         };
         match window.state(now) {
             State::Open(_) => found.open.push(window),
@@ -211,6 +290,26 @@ impl Windows {
     /// Removes a window and its key. Where the key cannot be deleted, the window is gone all the same.
     pub fn close(&self, window: &Window, store: Result<&Store, &StoreError>) -> Result<(), WindowError> {
         let key = self.delete_key(window, store);
+        // Without the lock where another program does not let it go: that must keep no window open.
+        self.remove(window, key, self.lock().ok())
+    }
+
+    /// The same of a window that has ended. Its file stays while another program writes: kubectl waits for nobody, and asks
+    /// again.
+    pub fn clear(&self, ended: &Window, store: Result<&Store, &StoreError>) -> Result<(), WindowError> {
+        let key = self.delete_key(ended, store);
+        match self.try_lock() {
+            None => Ok(()),
+            locked => self.remove(ended, key, locked),
+        }
+    }
+
+    fn remove(
+        &self,
+        window: &Window,
+        key: Result<(), KeyStays>,
+        _locked: Option<Guard>,
+    ) -> Result<(), WindowError> {
         let path = self.path(window);
         let same = read(&path)
             .ok()
@@ -224,6 +323,29 @@ impl Windows {
             credential_id: window.credential_id.clone(),
             source,
         })
+    }
+
+    fn lock(&self) -> io::Result<Guard> {
+        lock_within(self.lock_file()?, PATIENCE)
+    }
+
+    fn try_lock(&self) -> Option<Guard> {
+        let locked = self.lock_file().and_then(try_lock);
+        locked.unwrap_or_else(|error| {
+            tracing::info!(%error, "the lock of break-glass windows cannot be taken");
+            None
+        })
+    }
+
+    fn lock_file(&self) -> io::Result<File> {
+        if let Some(dir) = self.lock.parent() {
+            create_private_dir(dir).map_err(io::Error::other)?;
+        }
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(false);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        open_found(&self.lock, &mut options)
     }
 
     /// Where it is noted for a window whether identity provider and issuer answer.
@@ -259,16 +381,42 @@ impl Windows {
     fn key_path(&self, window: &Window) -> PathBuf {
         let digits = window.credential_id.bytes().filter(u8::is_ascii_alphanumeric);
         let name: String = digits.map(char::from).take(26).collect();
-        self.dir.join(format!("key-{name}.pem"))
+        self.dir.join(format!("{KEY_PREFIX}{name}{KEY_SUFFIX}"))
     }
+}
+
+/// What a file of a window holds.
+enum Content {
+    Window(Box<Window>),
+    OfAnotherVersion,
+    Damaged,
 }
 
 const PREFIX: &str = "window-";
 const SUFFIX: &str = ".json";
+const KEY_PREFIX: &str = "key-";
+const KEY_SUFFIX: &str = ".pem";
 
 fn is_window(path: &Path) -> bool {
+    is_named(path, PREFIX, SUFFIX)
+}
+
+fn is_key(path: &Path) -> bool {
+    is_named(path, KEY_PREFIX, KEY_SUFFIX)
+}
+
+fn is_unfinished(path: &Path) -> bool {
+    is_named(path, UNFINISHED, "")
+}
+
+fn is_named(path: &Path, prefix: &str, suffix: &str) -> bool {
     let name = path.file_name().and_then(|name| name.to_str());
-    name.is_some_and(|name| name.starts_with(PREFIX) && name.ends_with(SUFFIX))
+    name.is_some_and(|name| name.starts_with(prefix) && name.ends_with(suffix))
+}
+
+fn written(path: &Path) -> Option<i64> {
+    let written = fs::symlink_metadata(path).and_then(|metadata| metadata.modified());
+    Some(OffsetDateTime::from(written.ok()?).unix_timestamp())
 }
 
 fn start(window: &Window) -> String {
