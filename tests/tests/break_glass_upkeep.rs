@@ -282,3 +282,50 @@ fn holders_prove_their_shares_again_and_take_no_older_kit_afterwards() {
         again.stderr
     );
 }
+
+#[test]
+fn a_name_or_a_pipe_among_kits_and_windows_stops_no_command_and_begins_no_line() {
+    if !present(&[Part::ControlPlane]) {
+        return;
+    }
+    let alice = Person::new(&SITE.dir("pipe"), "alice", Key::X25519);
+    let kits = alice.machine.dir.join("config/gatepass/break-glass");
+    let windows = alice.machine.dir.join("state/gatepass/break-glass");
+    let name = "z\nbob: type your passphrase to go on\n";
+    for (dir, file) in [
+        (&kits, format!("{name}.kit")),
+        (&windows, format!("window-{name}.json")),
+    ] {
+        let mut mode = fs::DirBuilder::new();
+        std::os::unix::fs::DirBuilderExt::mode(&mut mode, 0o700);
+        mode.recursive(true)
+            .create(dir)
+            .expect("the scratch directory is writable");
+        alice
+            .machine
+            .run(alice.machine.command("mkfifo").arg(dir.join(file)))
+            .expect_ok();
+    }
+    let status = alice.run(&["status"]).expect_ok().stdout;
+    assert_eq!(
+        status.matches(": it is a pipe, and no file").count(),
+        2,
+        "{status}"
+    );
+    let doctor = alice.machine.gatepass(&["doctor"]).stdout;
+    assert!(doctor.contains(": it is a pipe, and no file"), "{doctor}");
+    let mut kubectls = alice.machine.command("kubectl-gatepass");
+    kubectls.arg("get-credential").env(
+        "KUBERNETES_EXEC_INFO",
+        r#"{"apiVersion":"client.authentication.k8s.io/v1","spec":{"interactive":false}}"#,
+    );
+    let served = alice.machine.run(&mut kubectls);
+    assert!(
+        !served.ok && served.stderr.contains(": it is a pipe, and no file"),
+        "{}",
+        served.stderr
+    );
+    for said in [status, doctor, served.stderr] {
+        assert!(!said.lines().any(|line| line.starts_with("bob: ")), "{said}");
+    }
+}

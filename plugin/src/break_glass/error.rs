@@ -16,7 +16,10 @@ use gatepass_break_glass::{
     share::ShareError,
 };
 
-use crate::{escape::Escaped, paths::PathsError};
+use crate::{
+    escape::{self, Escaped},
+    paths::PathsError,
+};
 
 /// Why a command of break-glass failed.
 #[derive(Debug, thiserror::Error)]
@@ -28,7 +31,7 @@ pub enum BreakGlassError {
     #[error("the input ended while an answer or a text was awaited; nothing more was done")]
     InputEnded,
     /// A file.
-    #[error("cannot use {path}: {source}", path = path.display())]
+    #[error("cannot use {path}: {source}", path = escape::path(path))]
     File {
         /// Which.
         path: PathBuf,
@@ -36,7 +39,7 @@ pub enum BreakGlassError {
         source: io::Error,
     },
     /// A file that must not be written over.
-    #[error("{path} exists already; nothing was written over", path = .0.display())]
+    #[error("{path} exists already; nothing was written over", path = escape::path(.0))]
     Exists(PathBuf),
     /// A directory.
     #[error(transparent)]
@@ -48,7 +51,7 @@ pub enum BreakGlassError {
     #[error("this machine keeps several kits: {}", .0.join(", "))]
     WhichKit(Vec<String>),
     /// A kit's file.
-    #[error("the kit {path} cannot be used: {source}", path = path.display())]
+    #[error("the kit {path} cannot be used: {source}", path = escape::path(path))]
     Kit {
         /// Which.
         path: PathBuf,
@@ -59,7 +62,7 @@ pub enum BreakGlassError {
     #[error(transparent)]
     Draft(#[from] KitError),
     /// A share file.
-    #[error("{path}: {source}", path = path.display())]
+    #[error("{path}: {source}", path = escape::path(path))]
     Share {
         /// Which.
         path: PathBuf,
@@ -116,7 +119,7 @@ pub enum BreakGlassError {
     )]
     Here(Name),
     /// The log.
-    #[error("the log {path} is broken: {source}", path = path.display())]
+    #[error("the log {path} is broken: {source}", path = escape::path(path))]
     Log {
         /// Which.
         path: PathBuf,

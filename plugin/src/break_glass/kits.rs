@@ -11,7 +11,10 @@ use super::{
     error::BreakGlassError,
     files::{read_found_text, read_text, replace},
 };
-use crate::paths::{Paths, create_private_dir};
+use crate::{
+    escape,
+    paths::{Paths, create_private_dir},
+};
 
 /// Where kits lie.
 pub struct Kits {
@@ -63,7 +66,7 @@ impl Kits {
                 return Err(BreakGlassError::Typed(format!(
                     "{} is another kit than this (its words: {}; this one's: {}); nothing was changed: find out which one the \
                      holders have, and remove the other",
-                    path.display(),
+                    escape::path(&path),
                     kept.words(),
                     kit.words()
                 )));
@@ -92,7 +95,7 @@ impl Kits {
             [] => Err(BreakGlassError::NoKit),
             [one] => Ok(one.clone()),
             several => Err(BreakGlassError::WhichKit(
-                several.iter().map(|path| path.display().to_string()).collect(),
+                several.iter().map(|path| escape::path(path)).collect(),
             )),
         }
     }
@@ -211,11 +214,17 @@ mod tests {
         let paths = Paths::from_env(|_| Some(dir.path().to_path_buf())).unwrap();
         let kits = Kits::new(&paths);
         kits.keep(&kit()).unwrap();
-        pipe(&kits.dir.join("z.kit"));
+        pipe(&kits.dir.join("z\nbob: type.kit"));
         let kept = at_once(move || kits.all().unwrap());
         let [(_, Ok(_)), (_, Err(error))] = &kept[..] else {
             panic!("{kept:?}");
         };
-        assert!(error.to_string().contains("z.kit: it is a pipe"), "{error}");
+        let said = error.to_string();
+        assert!(said.contains("z\\u{a}bob: type.kit: it is a pipe"), "{said}");
+        let which = Kits::new(&paths).kit(None).unwrap_err().to_string();
+        assert!(
+            which.contains("several kits") && crate::escape::is_plain(&which),
+            "{which}"
+        );
     }
 }

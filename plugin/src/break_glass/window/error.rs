@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf};
 
-use crate::{paths::PathsError, store::StoreError};
+use crate::{escape, paths::PathsError, store::StoreError};
 
 /// Why a window is not kept, or not served.
 #[derive(Debug, thiserror::Error)]
@@ -39,7 +39,7 @@ pub enum WindowError {
     #[error(transparent)]
     Directory(#[from] PathsError),
     /// A file.
-    #[error("cannot use {path}: {source}", path = path.display())]
+    #[error("cannot use {path}: {source}", path = escape::path(path))]
     File {
         /// The file.
         path: PathBuf,
@@ -60,7 +60,7 @@ impl WindowError {
             } => {
                 let first = match source {
                     KeyStays::Store(_) => "nothing needs to be done".to_owned(),
-                    KeyStays::File { path, .. } => format!("delete {} yourself", path.display()),
+                    KeyStays::File { path, .. } => format!("delete {} yourself", escape::path(path)),
                 };
                 format!(
                     "{first}: the key is of no use after the certificate's end; if it may have been copied, revoke the certificate: \
@@ -82,7 +82,7 @@ pub enum KeyStays {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The file stays.
-    #[error("{path} stays: {source}", path = path.display())]
+    #[error("{path} stays: {source}", path = escape::path(path))]
     File {
         /// The file.
         path: PathBuf,

@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 use super::{KeyPlace, KeyStays, LONGEST, State, VERSION, Window, WindowError};
 use crate::{
     break_glass::files::{UNFINISHED, open_found, put, read_found},
+    escape,
     lock::{Guard, lock_within, try_lock},
     paths::{Paths, create_private_dir},
     prompt::Ui,
@@ -92,7 +93,7 @@ impl Windows {
                 "kubectl-gatepass: the key of the signed certificate cannot be kept in the keyring: {error}\n  next: {}\n  \
                  or let it lie, unencrypted and readable by you alone, in {} until the window ends or is closed",
                 error.hint(),
-                path.display()
+                escape::path(&path)
             ));
             if !ui.confirm("Keep the key in that file?") {
                 return Err(WindowError::KeyNotKept(error));
@@ -131,7 +132,7 @@ impl Windows {
             Err(error) => {
                 found.notes.push(format!(
                     "cannot look for open break-glass windows in {}: {error}",
-                    self.dir.display()
+                    escape::path(&self.dir)
                 ));
                 return found;
             }
@@ -209,7 +210,7 @@ impl Windows {
     }
 
     fn judge(&self, path: &Path, now: OffsetDateTime, found: &mut Found) {
-        let shown = path.display();
+        let shown = escape::path(path);
         let mut content = self.content(path);
         let mut locked = None;
         if matches!(content, Ok(Content::Damaged)) {
@@ -230,7 +231,7 @@ impl Windows {
                 let moved = match locked.map(|_locked| fs::rename(path, &aside)) {
                     None => "another program writes there, so it was left where it is".into(),
                     Some(Err(error)) => format!("it could not be moved away: {error}"),
-                    Some(Ok(())) => format!("it was moved to {}", aside.display()),
+                    Some(Ok(())) => format!("it was moved to {}", escape::path(&aside)),
                 };
                 found.notes.push(format!(
                     "the break-glass window {shown} is damaged and was not used; {moved}"
@@ -267,10 +268,8 @@ impl Windows {
             KeyPlace::File => {
                 let path = self.key_path(window);
                 match read(&path) {
-                    Ok(bytes) => (Some(bytes), path.display().to_string()),
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                        (None, path.display().to_string())
-                    }
+                    Ok(bytes) => (Some(bytes), escape::path(&path)),
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => (None, escape::path(&path)),
                     Err(source) => return Err(WindowError::File { path, source }),
                 }
             }

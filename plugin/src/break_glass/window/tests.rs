@@ -425,15 +425,25 @@ fn a_key_that_a_killed_program_or_a_damaged_window_has_left_goes_and_no_other() 
 
 #[test]
 #[cfg(unix)]
-fn a_pipe_where_a_window_would_be_is_named_and_nobody_waits_for_it() {
+fn a_pipe_where_a_window_would_be_is_named_on_one_line_and_nobody_waits_for_it() {
     use crate::break_glass::files::tests::{at_once, pipe};
 
     let dir = tempfile::tempdir().unwrap();
     let (_, windows, _) = home(dir.path());
     fs::create_dir_all(windows_dir(&windows)).unwrap();
     pipe(&windows_dir(&windows).join("window-x.json"));
-    let note = at_once(move || windows.find(NOW)).notes.join("\n");
-    assert!(note.contains("window-x.json: it is a pipe"), "{note}");
+    fs::write(windows_dir(&windows).join("window-x\nbob: .json"), "{").unwrap();
+    let notes = at_once(move || windows.find(NOW)).notes;
+    // A name that was found begins no line.
+    assert!(
+        notes.iter().all(|note| crate::escape::is_plain(note)),
+        "{notes:?}"
+    );
+    assert!(
+        notes[0].contains("window-x\\u{a}bob: .json.unreadable"),
+        "{notes:?}"
+    );
+    assert!(notes[1].contains("window-x.json: it is a pipe"), "{notes:?}");
 }
 
 #[test]
