@@ -39,11 +39,7 @@ fn what_is_found_is_a_file_and_nobody_waits_for_anything_else() {
             let path = at(name);
             let opened = at_once(move || open_found(&path, OpenOptions::new().read(true).append(write)));
             let refused = opened.unwrap_err().to_string();
-            assert_eq!(
-                refused.contains(&format!("it is {kind}")),
-                true,
-                "{name}: {refused}"
-            );
+            assert!(refused.contains(&format!("it is {kind}")), "{name}: {refused}");
         }
     }
     let missing = read_found(&at("missing"), 1).unwrap_err();
