@@ -5,6 +5,7 @@
 
 mod error;
 mod files;
+mod sweep;
 
 use std::collections::BTreeSet;
 

@@ -22,7 +22,7 @@ use crate::{
 
 /// The windows of one home.
 pub struct Windows {
-    dir: PathBuf,
+    pub(super) dir: PathBuf,
     /// Whoever writes or removes windows holds it meanwhile: between a look at a file and its removal another program could
     /// have put another window there.
     lock: PathBuf,
@@ -158,40 +158,7 @@ impl Windows {
         found
     }
 
-    /// Deletes what programs that were killed have left, and keys of windows that were damaged: at once, because a person wants
-    /// none of it any more.
-    pub fn sweep_now(&self) {
-        self.sweep(|_| true);
-    }
-
-    /// The same of keys that are old enough, by the time when they were written (Unix seconds): whoever has a damaged window
-    /// might mend it before its end. Where another program writes, this is left to the next call.
-    fn sweep(&self, is_old: impl Fn(i64) -> bool) {
-        let (Some(_locked), Ok(entries)) = (self.try_lock(), fs::read_dir(&self.dir)) else {
-            return;
-        };
-        let paths: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
-        let windows = paths.iter().filter(|path| is_window(path));
-        // One that cannot be judged may need its key.
-        let keys: Option<Vec<_>> = windows
-            .map(|path| match self.content(path) {
-                Ok(Content::Window(window)) => Some(self.key_path(&window)),
-                Ok(Content::OfAnotherVersion | Content::Damaged) | Err(_) => None,
-            })
-            .collect();
-        let is_left = |path: &PathBuf| {
-            let keys = keys.as_ref().filter(|_| is_key(path));
-            keys.is_some_and(|keys| !keys.contains(path)) && written(path).is_some_and(&is_old)
-        };
-        for path in paths.iter().filter(|path| is_unfinished(path) || is_left(path)) {
-            match fs::remove_file(path) {
-                Ok(()) => tracing::info!(path = %path.display(), "removed what a program has left"),
-                Err(error) => tracing::info!(%error, path = %path.display(), "what a program has left stays"),
-            }
-        }
-    }
-
-    fn content(&self, path: &Path) -> io::Result<Content> {
+    pub(super) fn content(&self, path: &Path) -> io::Result<Content> {
         #[derive(serde::Deserialize)]
         struct Version {
             version: u64,
@@ -328,7 +295,7 @@ impl Windows {
         lock_within(self.lock_file()?, PATIENCE)
     }
 
-    fn try_lock(&self) -> Option<Guard> {
+    pub(super) fn try_lock(&self) -> Option<Guard> {
         let locked = self.lock_file().and_then(try_lock);
         locked.unwrap_or_else(|error| {
             tracing::info!(%error, "the lock of break-glass windows cannot be taken");
@@ -377,7 +344,7 @@ impl Windows {
     }
 
     /// Named after the certificate, as a key that is replaced must not be taken for the new one.
-    fn key_path(&self, window: &Window) -> PathBuf {
+    pub(super) fn key_path(&self, window: &Window) -> PathBuf {
         let digits = window.credential_id.bytes().filter(u8::is_ascii_alphanumeric);
         let name: String = digits.map(char::from).take(26).collect();
         self.dir.join(format!("{KEY_PREFIX}{name}{KEY_SUFFIX}"))
@@ -385,7 +352,7 @@ impl Windows {
 }
 
 /// What a file of a window holds.
-enum Content {
+pub(super) enum Content {
     Window(Box<Window>),
     OfAnotherVersion,
     Damaged,
@@ -396,26 +363,21 @@ const SUFFIX: &str = ".json";
 const KEY_PREFIX: &str = "key-";
 const KEY_SUFFIX: &str = ".pem";
 
-fn is_window(path: &Path) -> bool {
+pub(super) fn is_window(path: &Path) -> bool {
     is_named(path, PREFIX, SUFFIX)
 }
 
-fn is_key(path: &Path) -> bool {
+pub(super) fn is_key(path: &Path) -> bool {
     is_named(path, KEY_PREFIX, KEY_SUFFIX)
 }
 
-fn is_unfinished(path: &Path) -> bool {
+pub(super) fn is_unfinished(path: &Path) -> bool {
     is_named(path, UNFINISHED, "")
 }
 
 fn is_named(path: &Path, prefix: &str, suffix: &str) -> bool {
     let name = path.file_name().and_then(|name| name.to_str());
     name.is_some_and(|name| name.starts_with(prefix) && name.ends_with(suffix))
-}
-
-fn written(path: &Path) -> Option<i64> {
-    let written = fs::symlink_metadata(path).and_then(|metadata| metadata.modified());
-    Some(OffsetDateTime::from(written.ok()?).unix_timestamp())
 }
 
 fn start(window: &Window) -> String {
