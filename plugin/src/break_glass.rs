@@ -7,8 +7,9 @@
 //! stand ([`standing`]).
 //!
 //! A certificate that a quorum signed is kept as a [`window`], which `get-credential` serves ([`serve`]) until it ends or the
-//! normal way is open again ([`outage`]), or `close` ends it. The API server is asked for its time and whom it trusts ([`server`]), and what the
-//! certificates may do ([`binding`]), and the kubeconfig whether kubectl would use a window ([`entry`]).
+//! normal way is open again ([`outage`]), or `close` ends it. The API server is asked for its time and whom it trusts
+//! ([`server`]), and what the certificates may do ([`binding`]), and the kubeconfig whether kubectl would use a window
+//! ([`entry`]).
 
 pub mod approve;
 pub mod binding;
