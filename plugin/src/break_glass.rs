@@ -7,12 +7,14 @@
 //! stand ([`standing`]).
 //!
 //! A certificate that a quorum signed is kept as a [`window`], which `get-credential` serves ([`serve`]) until it ends or the
-//! normal way is open again ([`outage`]). The API server is asked for its time and whom it trusts ([`server`]), and what the
-//! certificates may do ([`binding`]), and the kubeconfig whether kubectl would use a window ([`entry`]).
+//! normal way is open again ([`outage`]), or `close` ends it. The API server is asked for its time and whom it trusts
+//! ([`server`]), and what the certificates may do ([`binding`]), and the kubeconfig whether kubectl would use a window
+//! ([`entry`]).
 
 pub mod approve;
 pub mod binding;
 pub mod ceremony;
+mod close;
 pub mod context;
 mod delivery;
 pub mod entry;
@@ -49,7 +51,7 @@ pub fn run(command: BreakGlass, desk: Desk<'_>, out: &mut impl Write) -> Result<
         BreakGlass::Approve(command) => {
             approve::approve(&command, desk.paths, desk.clock, &desk.terminal, out)
         }
-        BreakGlass::Close(command) => open::close(&command, &desk),
+        BreakGlass::Close(command) => close::close(&command, &desk),
         BreakGlass::Status(command) => tell::status(&command, &desk, out),
         BreakGlass::Drill(command) => open::drill(&command, &desk, out),
         BreakGlass::Report(command) => tell::report(&command, &desk, out),

@@ -1,6 +1,6 @@
 //! Makes text from outside fit for a terminal.
 
-use std::{fmt, io};
+use std::{fmt, io, path::Path};
 
 use gatepass_break_glass::name::is_plain as is_shown;
 use serde::Serialize;
@@ -37,6 +37,12 @@ pub fn message(text: &str) -> String {
         }
     }
     safe
+}
+
+/// Makes a path fit for a line on a terminal: the name of a file that was found may hold line breaks, and be somebody's who wants
+/// to be taken for this program.
+pub fn path(path: &Path) -> String {
+    message(&path.to_string_lossy()).replace('\n', "\\u{a}")
 }
 
 /// JSON that a terminal shows as it stands: what JSON lets through is spelled out in its own escapes, so it means the same.
@@ -83,6 +89,15 @@ mod tests {
     #[test]
     fn a_message_keeps_its_lines_and_loses_its_escapes() {
         assert_eq!(message("a\nb\u{1b}[2J\u{202e}"), "a\nb\\u{1b}[2J\\u{202e}");
+    }
+
+    #[test]
+    fn a_path_is_one_line() {
+        let name = "z\n\nbob: type your passphrase to go on\u{1b}[2J\n.kit";
+        let shown = path(Path::new(name));
+        assert!(is_plain(&shown), "{shown}");
+        assert_eq!(path(Path::new("/a b/ü.kit")), "/a b/ü.kit");
+        assert_eq!(path(Path::new(&"x".repeat(9000))).len(), 9000);
     }
 
     #[test]

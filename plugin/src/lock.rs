@@ -1,6 +1,7 @@
 //! Advisory locks, so that fifty processes refresh a session once, ask one person once and get one certificate.
 //!
-//! Who takes several takes them in this order: `login`, `issue`, `refresh`.
+//! Who takes several takes them in this order: `login`, `issue`, `refresh`. That of break-glass windows is held for a few writes
+//! of files, and nothing else is waited for meanwhile.
 //!
 //! They are locks on empty files, which the kernel lets go when a process ends, however it ends. The files stay: deleting
 //! one while somebody waits for it would make two of it.
@@ -89,11 +90,7 @@ impl Locks {
     /// Takes a lock if nobody holds it.
     pub fn try_acquire(&self, entry: &Entry<'_>, purpose: Purpose) -> Result<Option<Guard>, LockError> {
         let (path, file) = self.open(entry, purpose)?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(Guard(file))),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(source)) => Err(LockError::Unusable { path, source }),
-        }
+        try_lock(file).map_err(|source| LockError::Unusable { path, source })
     }
 
     /// Takes a lock as soon as it is free, waiting at most for `patience`.
@@ -147,6 +144,15 @@ impl Locks {
             Ok(file) => Ok((path, file)),
             Err(source) => Err(LockError::Unusable { path, source }),
         }
+    }
+}
+
+/// Locks a file if nobody holds it.
+pub(crate) fn try_lock(file: File) -> io::Result<Option<Guard>> {
+    match file.try_lock() {
+        Ok(()) => Ok(Some(Guard(file))),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(source)) => Err(source),
     }
 }
 

@@ -199,6 +199,7 @@ fn holders_prove_their_shares_again_and_take_no_older_kit_afterwards() {
     made.hand_to(&carol);
     let old = alice.file("old");
     fs::copy(made.kit(), &old).expect("init wrote it");
+    let first = text(&old);
 
     assert!(!warned(&status(&alice), "proven"));
     clock.set(181 * DAY);
@@ -284,4 +285,82 @@ fn holders_prove_their_shares_again_and_take_no_older_kit_afterwards() {
     let lines = doctor(&alice);
     assert!(has(&lines, "warning", "as break-glass:alice until "), "{lines:?}");
     assert_eq!(windows(&alice)[0]["who"], "alice");
+
+    // It is closed by either revision's kit, with a clock that hides it, and with a log that nobody can write.
+    clock.set(-DAY);
+    assert_eq!(windows(&alice), Vec::<Value>::new());
+    let note = alice.run(&["status"]).expect_ok().stdout;
+    assert!(
+        note.contains("close the window: kubectl gatepass break-glass close"),
+        "{note}"
+    );
+    fs::rename(log_file(&alice), alice.file("log")).expect("it is there");
+    fs::create_dir(log_file(&alice)).expect("nothing is there");
+    let closed = alice.run(&["close", "--kit", &first]).expect_ok().stderr;
+    for part in [
+        "is closed, and its key deleted",
+        "This was not written into the log",
+    ] {
+        assert!(closed.contains(part), "{part}: {closed}");
+    }
+    clock.set(0);
+    let whoami = alice.machine.kubectl(&["auth", "whoami"]);
+    assert!(
+        !whoami.ok && !whoami.stderr.contains("BREAK-GLASS"),
+        "{}",
+        whoami.stderr
+    );
+    let again = alice.run(&["close", "--kit", &first]);
+    assert!(
+        !again.ok && again.stderr.contains("no break-glass window of this kit is open"),
+        "{}",
+        again.stderr
+    );
+}
+
+#[test]
+fn a_name_or_a_pipe_among_kits_and_windows_stops_no_command_and_begins_no_line() {
+    if !present(&[Part::ControlPlane]) {
+        return;
+    }
+    let alice = Person::new(&SITE.dir("pipe"), "alice", Key::X25519);
+    let kits = alice.machine.dir.join("config/gatepass/break-glass");
+    let windows = alice.machine.dir.join("state/gatepass/break-glass");
+    let name = "z\nbob: type your passphrase to go on\n";
+    for (dir, file) in [
+        (&kits, format!("{name}.kit")),
+        (&windows, format!("window-{name}.json")),
+    ] {
+        let mut mode = fs::DirBuilder::new();
+        std::os::unix::fs::DirBuilderExt::mode(&mut mode, 0o700);
+        mode.recursive(true)
+            .create(dir)
+            .expect("the scratch directory is writable");
+        alice
+            .machine
+            .run(alice.machine.command("mkfifo").arg(dir.join(file)))
+            .expect_ok();
+    }
+    let status = alice.run(&["status"]).expect_ok().stdout;
+    assert_eq!(
+        status.matches(": it is a pipe, and no file").count(),
+        2,
+        "{status}"
+    );
+    let doctor = alice.machine.gatepass(&["doctor"]).stdout;
+    assert!(doctor.contains(": it is a pipe, and no file"), "{doctor}");
+    let mut kubectls = alice.machine.command("kubectl-gatepass");
+    kubectls.arg("get-credential").env(
+        "KUBERNETES_EXEC_INFO",
+        r#"{"apiVersion":"client.authentication.k8s.io/v1","spec":{"interactive":false}}"#,
+    );
+    let served = alice.machine.run(&mut kubectls);
+    assert!(
+        !served.ok && served.stderr.contains(": it is a pipe, and no file"),
+        "{}",
+        served.stderr
+    );
+    for said in [status, doctor, served.stderr] {
+        assert!(!said.lines().any(|line| line.starts_with("bob: ")), "{said}");
+    }
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::{
     cli::Connection,
-    escape::Escaped,
+    escape::{self, Escaped},
     kubeconfig::{Config, EXTENSION},
     kubectl::Kubectl,
     run::wait_for,
@@ -77,7 +77,7 @@ pub(crate) fn missing(kit: &Kit, config: &Config) -> Option<String> {
 /// How to get a kubeconfig that does; `file` is the kit's, where it has to be named.
 pub(crate) fn remedy(file: Option<&Path>) -> String {
     let file = file
-        .map(|path| format!("{} ", path.display()))
+        .map(|path| format!("{} ", escape::path(path)))
         .unwrap_or_default();
     format!(
         "kubectl gatepass break-glass verify {file}--kubeconfig >break-glass.kubeconfig, then: kubectl --kubeconfig \

@@ -15,7 +15,10 @@ use gatepass_break_glass::{
     share::ShareError,
 };
 
-use crate::{escape::Escaped, paths::PathsError};
+use crate::{
+    escape::{self, Escaped},
+    paths::PathsError,
+};
 
 /// Why a command of break-glass failed.
 #[derive(Debug, thiserror::Error)]
@@ -27,7 +30,7 @@ pub enum BreakGlassError {
     #[error("the input ended while an answer or a text was awaited; nothing more was done")]
     InputEnded,
     /// A file.
-    #[error("cannot use {path}: {source}", path = path.display())]
+    #[error("cannot use {path}: {source}", path = escape::path(path))]
     File {
         /// Which.
         path: PathBuf,
@@ -35,7 +38,7 @@ pub enum BreakGlassError {
         source: io::Error,
     },
     /// A file that must not be written over.
-    #[error("{path} exists already; nothing was written over", path = .0.display())]
+    #[error("{path} exists already; nothing was written over", path = escape::path(.0))]
     Exists(PathBuf),
     /// A directory.
     #[error(transparent)]
@@ -47,7 +50,7 @@ pub enum BreakGlassError {
     #[error("this machine keeps several kits: {}", .0.join(", "))]
     WhichKit(Vec<String>),
     /// A kit's file.
-    #[error("the kit {path} cannot be used: {source}", path = path.display())]
+    #[error("the kit {path} cannot be used: {source}", path = escape::path(path))]
     Kit {
         /// Which.
         path: PathBuf,
@@ -58,7 +61,7 @@ pub enum BreakGlassError {
     #[error(transparent)]
     Draft(#[from] KitError),
     /// A share file.
-    #[error("{path}: {source}", path = path.display())]
+    #[error("{path}: {source}", path = escape::path(path))]
     Share {
         /// Which.
         path: PathBuf,
@@ -128,6 +131,12 @@ pub enum BreakGlassError {
     /// No window.
     #[error("no break-glass window is open on this machine")]
     NoWindow,
+    /// No window of the kit that was named.
+    #[error("no break-glass window of this kit is open on this machine")]
+    NoWindowOfKit,
+    /// Windows that stay, or whose keys do; of each it was said why.
+    #[error("not every break-glass window and key could be removed; see above")]
+    NotClosed,
     /// Logs that do not fit each other.
     #[error("the logs do not hold: see the findings")]
     Findings,

@@ -9,9 +9,12 @@ use gatepass_break_glass::kit::Kit;
 
 use super::{
     error::BreakGlassError,
-    files::{read_text, replace},
+    files::{read_found_text, read_text, replace},
 };
-use crate::paths::{Paths, create_private_dir};
+use crate::{
+    escape,
+    paths::{Paths, create_private_dir},
+};
 
 /// Where kits lie.
 pub struct Kits {
@@ -36,21 +39,21 @@ impl Kits {
     pub fn kit(&self, named: Option<&Path>) -> Result<Kit, BreakGlassError> {
         match named {
             Some(path) => read(path),
-            None => read(&self.only()?),
+            None => found(&self.only()?),
         }
     }
 
     /// All that are kept, whether they can be used or not.
     pub fn all(&self) -> Result<Vec<Kept>, BreakGlassError> {
         let paths = self.paths(EXTENSION)?.into_iter();
-        Ok(paths.map(|path| (path.clone(), read(&path))).collect())
+        Ok(paths.map(|path| (path.clone(), found(&path))).collect())
     }
 
     /// Keeps a kit, in place of an earlier revision of it.
     pub fn keep(&self, kit: &Kit) -> Result<PathBuf, BreakGlassError> {
         create_private_dir(&self.dir)?;
         let path = self.dir.join(file_name(kit, EXTENSION));
-        if let Ok(kept) = read(&path) {
+        if let Ok(kept) = found(&path) {
             let (before, after) = (kept.payload().revision, kit.payload().revision);
             if before > after {
                 return Err(BreakGlassError::Typed(format!(
@@ -63,14 +66,14 @@ impl Kits {
                 return Err(BreakGlassError::Typed(format!(
                     "{} is another kit than this (its words: {}; this one's: {}); nothing was changed: find out which one the \
                      holders have, and remove the other",
-                    path.display(),
+                    escape::path(&path),
                     kept.words(),
                     kit.words()
                 )));
             }
         }
         // What earlier revisions signed is proven by them.
-        if let Ok(kept) = read(&path)
+        if let Ok(kept) = found(&path)
             && kept.hash() != kit.hash()
         {
             let ending = format!("{}.{BEFORE}", kept.payload().revision);
@@ -84,7 +87,7 @@ impl Kits {
     pub fn known(&self) -> Result<Vec<Kit>, BreakGlassError> {
         let mut paths = self.paths(EXTENSION)?;
         paths.extend(self.paths(BEFORE)?);
-        Ok(paths.iter().filter_map(|path| read(path).ok()).collect())
+        Ok(paths.iter().filter_map(|path| found(path).ok()).collect())
     }
 
     fn only(&self) -> Result<PathBuf, BreakGlassError> {
@@ -92,7 +95,7 @@ impl Kits {
             [] => Err(BreakGlassError::NoKit),
             [one] => Ok(one.clone()),
             several => Err(BreakGlassError::WhichKit(
-                several.iter().map(|path| path.display().to_string()).collect(),
+                several.iter().map(|path| escape::path(path)).collect(),
             )),
         }
     }
@@ -119,9 +122,18 @@ impl Kits {
     }
 }
 
-/// Reads a kit's file and verifies it.
+/// Reads a kit's file, which somebody has named, and verifies it.
 pub fn read(path: &Path) -> Result<Kit, BreakGlassError> {
-    Kit::parse(&read_text(path)?).map_err(|source| BreakGlassError::Kit {
+    verified(path, &read_text(path)?)
+}
+
+/// The same of one that lies in the directory of kits.
+fn found(path: &Path) -> Result<Kit, BreakGlassError> {
+    verified(path, &read_found_text(path)?)
+}
+
+fn verified(path: &Path, text: &str) -> Result<Kit, BreakGlassError> {
+    Kit::parse(text).map_err(|source| BreakGlassError::Kit {
         path: path.to_owned(),
         source,
     })
@@ -191,5 +203,28 @@ mod tests {
         let refused = kits.keep(&theirs).unwrap_err().to_string();
         assert!(refused.contains(&ours.words().to_string()), "{refused}");
         assert_eq!(read(&same_name).unwrap().hash(), ours.hash());
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_pipe_among_the_kits_is_named_and_nobody_waits_for_it() {
+        use super::super::files::tests::{at_once, pipe};
+
+        let dir = tempfile::tempdir().unwrap();
+        let paths = Paths::from_env(|_| Some(dir.path().to_path_buf())).unwrap();
+        let kits = Kits::new(&paths);
+        kits.keep(&kit()).unwrap();
+        pipe(&kits.dir.join("z\nbob: type.kit"));
+        let kept = at_once(move || kits.all().unwrap());
+        let [(_, Ok(_)), (_, Err(error))] = &kept[..] else {
+            panic!("{kept:?}");
+        };
+        let said = error.to_string();
+        assert!(said.contains("z\\u{a}bob: type.kit: it is a pipe"), "{said}");
+        let which = Kits::new(&paths).kit(None).unwrap_err().to_string();
+        assert!(
+            which.contains("several kits") && crate::escape::is_plain(&which),
+            "{which}"
+        );
     }
 }

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use super::error::BreakGlassError;
+use super::{error::BreakGlassError, files::open_found};
 use crate::{
     lock::lock_within,
     paths::{Paths, create_private_dir},
@@ -21,9 +21,12 @@ pub fn path(paths: &Paths) -> PathBuf {
     paths.break_glass_dir().join("log.jsonl")
 }
 
+/// No more is read: it is a byte more than a log may have, so that whoever takes it for one finds it too long.
+const MOST: u64 = 16 * 1024 * 1024 + 1;
+
 /// Its bytes; none if there is none.
 pub fn read(path: &Path) -> Result<Vec<u8>, BreakGlassError> {
-    match File::open(path) {
+    match open_found(path, OpenOptions::new().read(true)) {
         Ok(mut file) => bytes(&mut file).map_err(|source| failed(path, source)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(error) => Err(failed(path, error)),
@@ -51,7 +54,7 @@ pub fn append(
         options.read(true).append(true).create(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        options.open(path).map_err(|source| failed(path, source))
+        open_found(path, &mut options).map_err(|source| failed(path, source))
     };
     let locked = open(&path.with_extension("lock"))?;
     let _guard = lock_within(locked, PATIENCE).map_err(|source| failed(path, source))?;
@@ -85,7 +88,7 @@ fn put_aside(path: &Path) -> io::Result<PathBuf> {
 
 fn bytes(file: &mut File) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes)?;
+    file.take(MOST).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
@@ -140,5 +143,37 @@ mod tests {
             length += line.len() + 1;
         }
         assert_eq!(text.lines().count(), 8);
+    }
+
+    #[test]
+    fn a_log_without_an_end_is_too_long_and_no_more_of_it_is_read() {
+        use gatepass_break_glass::log::{Log, LogError};
+
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log.jsonl");
+        File::create(&path).unwrap().set_len(2 * MOST).unwrap();
+        let bytes = read(&path).unwrap();
+        assert_eq!(bytes.len() as u64, MOST);
+        assert!(matches!(Log::parse(&bytes), Err(LogError::TooLong)));
+        assert!(!matches!(Log::parse(&bytes[1..]), Err(LogError::TooLong)));
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_pipe_where_the_log_or_its_lock_would_be_is_named_and_nobody_waits_for_it() {
+        use super::super::files::tests::{at_once, pipe};
+
+        for (name, begins_without) in [("log.jsonl", true), ("log.lock", false)] {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("log.jsonl");
+            pipe(&path.with_file_name(name));
+            let (reads, writes) = at_once(move || {
+                let reads = read(&path);
+                (reads, append(&path, |_| Ok(Next::Append("a\n".into()))))
+            });
+            assert_eq!(reads.is_err(), begins_without, "{reads:?}");
+            let refused = writes.unwrap_err().to_string();
+            assert!(refused.contains(&format!("{name}: it is a pipe")), "{refused}");
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! `open`, `drill`, `recertify` and `close`.
+//! `open`, `drill` and `recertify`.
 
 use std::{io::Write, sync::Arc};
 
@@ -27,10 +27,9 @@ use super::{
     window::{Signed, Window, Windows},
 };
 use crate::{
-    cli::break_glass::{Ceremony, Open, Recertify, Which},
+    cli::break_glass::{Ceremony, Open, Recertify},
     clock::Clock,
     error::Error,
-    escape::Escaped,
     keys::CredentialKey,
     paths::Paths,
     run::wait_for,
@@ -321,50 +320,6 @@ pub fn recertify(command: &Recertify, desk: &Desk<'_>, out: &mut impl Write) -> 
         path.file_name().unwrap_or_default().to_string_lossy()
     ));
     Ok(())
-}
-
-/// Closes the window before its time.
-pub fn close(command: &Which, desk: &Desk<'_>) -> Result<(), Error> {
-    let windows = Windows::new(desk.paths);
-    let found = windows.find(desk.clock.now());
-    for note in &found.notes {
-        desk.terminal.say(&format!("kubectl-gatepass: {note}"));
-    }
-    let named = match &command.kit {
-        Some(path) => Some(super::kits::read(path)?.hash()),
-        None => None,
-    };
-    let journal = Journal::new(desk.paths, desk.clock, &desk.terminal);
-    let store = desk.settings.store(desk.paths);
-    let mut closed = 0;
-    let open = found
-        .open
-        .iter()
-        .filter(|window| named.is_none_or(|kit| window.kit_hash == kit));
-    for window in open {
-        journal.add(Event::Closed {
-            credential_id: window.credential_id.clone(),
-        })?;
-        if let Ok(key) = windows.key(window, store.as_ref()) {
-            server::show(window, &key);
-        }
-        windows.close(window, store.as_ref()).map_err(Error::Window)?;
-        closed += 1;
-        desk.terminal.say(&format!(
-            "The window for {} is closed, and its key deleted. The certificate itself lives until {} UTC; if its key may have \
-             been copied:\n  kubectl gatepass revoke --credential-id {}",
-            Escaped(&window.cluster),
-            shown_time(window.not_after),
-            window.credential_id
-        ));
-    }
-    for ended in &found.ended {
-        let _ = windows.close(ended, store.as_ref());
-    }
-    match closed {
-        0 => Err(BreakGlassError::NoWindow.into()),
-        _ => Ok(()),
-    }
 }
 
 const _: () = assert!(

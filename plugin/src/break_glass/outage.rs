@@ -2,13 +2,16 @@
 //!
 //! What was found out is noted beside the window: nobody waits for a dead issuer at every command.
 
-use std::{fs, path::Path, time::Duration};
+use std::{path::Path, time::Duration};
 
 use reqwest::StatusCode;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use super::window::{Window, Windows};
+use super::{
+    files::{put, read_found},
+    window::{Window, Windows},
+};
 use crate::{
     accepted::{Accepted, AcceptedFile, PinnedIdp},
     clock::Clock,
@@ -49,21 +52,19 @@ struct Note {
     failed: bool,
 }
 
+/// No note is longer.
+const LONGEST: u64 = 4096;
+
 impl Note {
     fn read(path: &Path) -> Option<Self> {
-        serde_json::from_slice(&fs::read(path).ok()?).ok()
+        serde_json::from_slice(&read_found(path, LONGEST).ok()?).ok()
     }
 
     /// That it cannot be noted costs the next command the same wait.
     fn write(&self, path: &Path) {
-        let write = || {
-            let dir = path.parent()?;
-            let file = tempfile::NamedTempFile::new_in(dir).ok()?;
-            serde_json::to_writer(&file, self).ok()?;
-            file.persist(path).ok()
-        };
-        if write().is_none() {
-            tracing::info!("cannot note whether identity provider and issuer answer");
+        let note = serde_json::to_vec(self).expect("a note is plain JSON");
+        if let Err(error) = put(path, &note, 0o600) {
+            tracing::info!(%error, "cannot note whether identity provider and issuer answer");
         }
     }
 }

@@ -62,7 +62,7 @@ impl Question<'_> {
             self.say(note);
         }
         for ended in &found.ended {
-            if let Err(error) = windows.close(ended, self.store) {
+            if let Err(error) = windows.clear(ended, self.store) {
                 tracing::info!(%error, "a break-glass window has ended");
             }
         }

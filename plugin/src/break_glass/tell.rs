@@ -139,7 +139,7 @@ pub fn status(command: &Status, desk: &Desk<'_>, out: &mut impl Write) -> Result
     for standing in &standings {
         match &standing.kit {
             // Among the faults.
-            Err(_) => lines.push(format!("kit  {}", standing.path.display())),
+            Err(_) => lines.push(format!("kit  {}", escape::path(&standing.path))),
             Ok(kit) => {
                 let payload = kit.payload();
                 let names = payload.holders.iter().map(|holder| &holder.name);
@@ -160,7 +160,7 @@ pub fn status(command: &Status, desk: &Desk<'_>, out: &mut impl Write) -> Result
                         .last_drill
                         .map_or("none that this machine knows of".into(), shown_time)
                 ));
-                lines.push(format!("  file        {}", standing.path.display()));
+                lines.push(format!("  file        {}", escape::path(&standing.path)));
             }
         }
         for fault in standing.faults(now) {

@@ -5,10 +5,11 @@
 
 mod error;
 mod files;
+mod sweep;
 
 use std::collections::BTreeSet;
 
-use gatepass_break_glass::kit::KitHash;
+use gatepass_break_glass::kit::{Kit, KitHash};
 use rcgen::KeyPair;
 use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime};
@@ -16,7 +17,7 @@ use x509_parser::pem::parse_x509_pem;
 
 use crate::{certificate::credential_id, escape::Escaped, keys::sha256_base64url};
 
-pub use error::WindowError;
+pub use error::{KeyStays, WindowError};
 pub use files::{Found, Windows};
 
 /// One open window. Nothing of it is secret.
@@ -177,6 +178,16 @@ impl Window {
             State::Ended | State::ClockSetBack => 0,
         };
         now.saturating_add(Duration::seconds(left.min(ASK_AGAIN)))
+    }
+
+    /// Whether a quorum of that kit signed it. Which revision of the kit that was does not matter: they have one authority,
+    /// whose name ends with a digest of its key.
+    pub fn is_of(&self, kit: &Kit) -> bool {
+        let Ok((_, leaf)) = parse_x509_pem(self.certificate.as_bytes()) else {
+            return false;
+        };
+        let leaf = leaf.parse_x509();
+        leaf.is_ok_and(|leaf| leaf.issuer().as_raw() == kit.authority_subject())
     }
 
     /// Whether it is for the cluster of that issuer.

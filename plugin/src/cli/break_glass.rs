@@ -31,8 +31,8 @@ pub enum BreakGlass {
     /// Shows who asks what, and why, before it asks for your secret. It has to stay open between the two rounds: if it ends,
     /// round one starts over.
     Approve(Approve),
-    /// Close the window before its time
-    Close(Which),
+    /// Close windows before their time
+    Close(Close),
     /// Show kits, open windows, who is due for recertification, and the last drill
     Status(Status),
     /// Rehearse: both rounds over a message that gives no access
@@ -156,6 +156,14 @@ pub struct Approve {
     /// File with the key that opens it [default: asked]
     #[arg(long = "identity", value_name = "FILE")]
     pub identities: Vec<PathBuf>,
+}
+
+/// `break-glass close`
+#[derive(Clone, Debug, Default, Args)]
+pub struct Close {
+    /// Close only the window of this kit, of whichever revision [default: every window on this machine]
+    #[arg(long, value_name = "FILE")]
+    pub kit: Option<PathBuf>,
 }
 
 /// `break-glass init`

@@ -1,4 +1,4 @@
-use std::path::Path;
+use std::{fs, path::Path};
 
 use serde_json::{Value, json};
 use time::{Duration, format_description::well_known::Rfc3339};

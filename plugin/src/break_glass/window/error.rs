@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf};
 
-use crate::{paths::PathsError, store::StoreError};
+use crate::{escape, paths::PathsError, store::StoreError};
 
 /// Why a window is not kept, or not served.
 #[derive(Debug, thiserror::Error)]
@@ -27,14 +27,19 @@ pub enum WindowError {
     /// The key is gone.
     #[error("the key of the open break-glass certificate is gone from {0}")]
     KeyGone(String),
-    /// The window is closed, and the keyring did not delete the key.
-    #[error("the window is closed, but its key could not be deleted: {0}")]
-    KeyNotDeleted(#[source] StoreError),
+    /// The window is closed, and its key is still there.
+    #[error("the window is closed, but its key could not be deleted: {source}")]
+    KeyNotDeleted {
+        /// Whose key.
+        credential_id: String,
+        /// Why.
+        source: KeyStays,
+    },
     /// The directory.
     #[error(transparent)]
     Directory(#[from] PathsError),
     /// A file.
-    #[error("cannot use {path}: {source}", path = path.display())]
+    #[error("cannot use {path}: {source}", path = escape::path(path))]
     File {
         /// The file.
         path: PathBuf,
@@ -49,10 +54,18 @@ impl WindowError {
         Some(match self {
             Self::KeyNotKept(error) | Self::KeyNotRead(error) => error.hint(),
             Self::KeyGone(_) => "open the window again: kubectl gatepass break-glass open".into(),
-            Self::KeyNotDeleted(_) => {
-                "nothing needs to be done: the key is of no use after the certificate's end; if it may have been copied, \
-                 revoke the certificate: kubectl gatepass revoke --credential-id"
-                    .into()
+            Self::KeyNotDeleted {
+                credential_id,
+                source,
+            } => {
+                let first = match source {
+                    KeyStays::Store(_) => "nothing needs to be done".to_owned(),
+                    KeyStays::File { path, .. } => format!("delete {} yourself", escape::path(path)),
+                };
+                format!(
+                    "{first}: the key is of no use after the certificate's end; if it may have been copied, revoke the certificate: \
+                     kubectl gatepass revoke --credential-id {credential_id}"
+                )
             }
             Self::Directory(_) | Self::File { .. } => {
                 "see that the file system is there, has room and can be written".into()
@@ -60,4 +73,20 @@ impl WindowError {
             Self::NoCertificate | Self::OtherKey | Self::ForNoCluster => return None,
         })
     }
+}
+
+/// Why a key was not deleted.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyStays {
+    /// The keyring did not.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The file stays.
+    #[error("{path} stays: {source}", path = escape::path(path))]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
 }

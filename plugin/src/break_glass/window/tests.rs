@@ -305,6 +305,147 @@ fn a_damaged_window_is_named_and_set_aside_and_a_newer_programs_is_left_alone() 
     assert!(windows.find(NOW).notes.join("\n").contains("cannot look"));
 }
 
+/// What another program does that writes windows.
+fn locked(paths: &Paths) -> crate::lock::Guard {
+    fs::create_dir_all(paths.lock_dir()).unwrap();
+    let file = fs::OpenOptions::new()
+        .append(true)
+        .create(true)
+        .open(paths.lock_dir().join("break-glass.windows"));
+    crate::lock::try_lock(file.unwrap()).unwrap().unwrap()
+}
+
+#[test]
+fn while_another_program_writes_nothing_is_taken_from_it_and_kubectl_waits_for_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    let (paths, windows, store) = home(dir.path());
+    let (certificate, key) = pair(NOW);
+    let window = opened(&windows, &store, &signed(&certificate), &key);
+    let path = windows_dir(&windows).join("window-aaaaaaaaaaaaaaaa.json");
+    let over = NOW + Duration::hours(1);
+
+    let writing = locked(&paths);
+    windows.clear(&window, Ok(&store)).unwrap();
+    assert_eq!(windows.find(over).ended, std::slice::from_ref(&window));
+    let error = windows
+        .open(&window, &key, Ok(&store), NOW, &Person::default())
+        .unwrap_err();
+    assert!(
+        error.to_string().contains("another process has held the lock"),
+        "{error}"
+    );
+    drop(writing);
+    windows
+        .open(&window, &key, Ok(&store), NOW, &Person::default())
+        .unwrap();
+    assert_eq!(*windows.key(&window, Ok(&store)).unwrap(), key);
+    windows.clear(&window, Ok(&store)).unwrap();
+    assert!(windows.find(over).is_empty());
+
+    fs::write(&path, "{").unwrap();
+    let left = windows_dir(&windows).join(".unfinished-x");
+    fs::write(&left, &key).unwrap();
+    let writing = locked(&paths);
+    let note = windows.find(NOW).notes.join("\n");
+    assert!(
+        note.contains("is damaged") && note.contains("left where it is"),
+        "{note}"
+    );
+    assert!(path.exists() && left.exists());
+    drop(writing);
+    let note = windows.find(NOW).notes.join("\n");
+    assert!(note.contains("it was moved to"), "{note}");
+    assert!(!path.exists() && !left.exists());
+
+    // A program that hangs keeps no window open.
+    let window = opened(&windows, &store, &signed(&certificate), &key);
+    let _hanging = locked(&paths);
+    windows.close(&window, Ok(&store)).unwrap();
+    assert!(windows.find(NOW).is_empty());
+}
+
+#[test]
+fn a_key_that_a_killed_program_or_a_damaged_window_has_left_goes_and_no_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_, windows, _) = home(dir.path());
+    let (certificate, key) = pair(NOW);
+    let window = Window::new(&signed(&certificate), NOW, Duration::ZERO).unwrap();
+    let person = Person {
+        agrees: true,
+        ..Person::default()
+    };
+    let locked = Err(&StoreError::Locked);
+    let window = windows.open(&window, &key, locked, NOW, &person).unwrap();
+    let at = |name: &str| windows_dir(&windows).join(name);
+    let age = |name: &str, minutes| {
+        let file = fs::File::options().write(true).open(at(name)).unwrap();
+        file.set_modified((NOW - Duration::minutes(minutes)).into())
+            .unwrap();
+    };
+    let left = |name: &str, minutes| {
+        fs::write(at(name), &key).unwrap();
+        age(name, minutes);
+    };
+    let names = || {
+        let files = fs::read_dir(at("")).unwrap().flatten();
+        let names: BTreeSet<_> = files
+            .map(|file| file.file_name().into_string().unwrap())
+            .collect();
+        names
+    };
+    let ours = names();
+    let own = ours.iter().find(|name| name.starts_with("key-")).unwrap();
+    age(own, 0);
+    assert_eq!(ours.len(), 2);
+    left(".unfinished-x", 0);
+    left("key-old.pem", 61);
+    left("key-young.pem", 59);
+    left("key.txt", 61);
+    assert_eq!(windows.find(NOW).open, std::slice::from_ref(&window));
+    let expected = ["key-young.pem", "key.txt"].map(str::to_owned);
+    assert_eq!(names(), ours.iter().cloned().chain(expected).collect());
+    assert_eq!(*windows.key(&window, locked).unwrap(), key);
+
+    windows.sweep_now();
+    assert_eq!(names().len(), 3, "{:?}", names());
+    // What nobody can judge keeps its key, and so do others.
+    let path = at("window-aaaaaaaaaaaaaaaa.json");
+    let good = fs::read_to_string(&path).unwrap();
+    fs::write(&path, good.replace("\"version\": 1", "\"version\": 2")).unwrap();
+    windows.sweep_now();
+    fs::write(&path, &good).unwrap();
+    assert_eq!(*windows.key(&window, locked).unwrap(), key);
+
+    fs::write(&path, "{").unwrap();
+    assert!(windows.find(NOW).notes.join("\n").contains("is damaged"));
+    assert_eq!(names().iter().filter(|name| name.starts_with("key-")).count(), 1);
+    windows.sweep_now();
+    assert_eq!(names().iter().filter(|name| name.starts_with("key-")).count(), 0);
+}
+
+#[test]
+#[cfg(unix)]
+fn a_pipe_where_a_window_would_be_is_named_on_one_line_and_nobody_waits_for_it() {
+    use crate::break_glass::files::tests::{at_once, pipe};
+
+    let dir = tempfile::tempdir().unwrap();
+    let (_, windows, _) = home(dir.path());
+    fs::create_dir_all(windows_dir(&windows)).unwrap();
+    pipe(&windows_dir(&windows).join("window-x.json"));
+    fs::write(windows_dir(&windows).join("window-x\nbob: .json"), "{").unwrap();
+    let notes = at_once(move || windows.find(NOW)).notes;
+    // A name that was found begins no line.
+    assert!(
+        notes.iter().all(|note| crate::escape::is_plain(note)),
+        "{notes:?}"
+    );
+    assert!(
+        notes[0].contains("window-x\\u{a}bob: .json.unreadable"),
+        "{notes:?}"
+    );
+    assert!(notes[1].contains("window-x.json: it is a pipe"), "{notes:?}");
+}
+
 #[test]
 fn the_announcement_moves_no_cursor() {
     let mut window = window(Duration::ZERO);
