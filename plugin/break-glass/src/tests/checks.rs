@@ -245,7 +245,7 @@ fn what_was_signed_before_a_round_started_over_is_forgotten() {
         .unwrap();
     for at in [1, 0] {
         let (_again, text) = approver(&quorum, at, &request).commit(head(), &mut OsRng);
-        let _ = opening.commitment(&text).unwrap();
+        let _ = opening.replace(&text).unwrap();
     }
     let _ = opening.sign(NOW - 300, head()).unwrap();
     let both = Progress::Need {
