@@ -76,11 +76,29 @@ pub(crate) fn missing(kit: &Kit, config: &Config) -> Option<String> {
 
 /// How to get a kubeconfig that does; `file` is the kit's, where it has to be named.
 pub(crate) fn remedy(file: Option<&Path>) -> String {
-    let file = file
-        .map(|path| format!("{} ", escape::path(path)))
-        .unwrap_or_default();
+    // People paste it into a shell. What would mean something there they write themselves.
+    let is_plain = |c: char| c.is_alphanumeric() || "/._-@+,:".contains(c);
+    let file = match file.map(escape::path) {
+        None => String::new(),
+        Some(path) if path.chars().all(is_plain) => format!("{path} "),
+        Some(_) => "KIT ".to_owned(),
+    };
     format!(
         "kubectl gatepass break-glass verify {file}--kubeconfig >break-glass.kubeconfig, then: kubectl --kubeconfig \
          break-glass.kubeconfig get nodes"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_to_paste_holds_nothing_that_a_shell_would_run() {
+        let of = |path: &str| remedy(Some(Path::new(path)));
+        assert!(of("/home/alice/prod-4f.kit").contains("verify /home/alice/prod-4f.kit --kubeconfig"));
+        for path in ["/tmp/$(reboot).kit", "/tmp/a b.kit", "/tmp/`x`.kit", "/tmp/'.kit"] {
+            assert!(of(path).contains("verify KIT --kubeconfig"), "{path}");
+        }
+    }
 }
