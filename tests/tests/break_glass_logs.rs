@@ -236,7 +236,7 @@ fn what_was_edited_cut_or_replaced_is_found_when_others_logs_or_texts_are_at_han
     let swapped = rewritten(&evidence.log("alice"), |entries| {
         let mut signed = of_kind(entries, "signed");
         let (one, two) = (signed.next().expect("bob's"), signed.next().expect("carol's"));
-        std::mem::swap(&mut one["event"]["shares"], &mut two["event"]["shares"]);
+        std::mem::swap(&mut one["event"]["share"], &mut two["event"]["share"]);
     });
     let swapped = text(&evidence.give("swapped", &swapped));
     evidence.found(&[&swapped], "unproven", "is not: it does not fit the kit");

@@ -25,8 +25,8 @@ pub struct Round {
     pub asked: Option<Asked>,
     /// What was fixed between the rounds.
     pub fixed: Fixed,
-    /// The signature shares of each holder, one for each message.
-    pub shares: BTreeMap<Name, Vec<String>>,
+    /// The signature share of each holder.
+    pub shares: BTreeMap<Name, String>,
 }
 
 /// Whether a holder approved.
@@ -47,9 +47,9 @@ pub struct Approval {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "kind", rename_all = "camelCase")]
 pub enum Outcome {
-    /// By signature shares that fit the kit, the commitments and what was signed.
+    /// By a signature share that fits the kit, the commitments and what was signed.
     Proven,
-    /// The shares do not fit.
+    /// The share does not fit.
     NotTheirs {
         /// Why, in words.
         why: String,
@@ -80,9 +80,6 @@ pub enum ProofError {
     /// Not hexadecimal, or no point or scalar.
     #[error("a commitment or signature share cannot be read")]
     Unreadable,
-    /// Not one for each message.
-    #[error("there is not one commitment and one share for each of what was signed")]
-    Count,
     /// A name that the kit does not have.
     #[error("the kit has no holder {0}")]
     NoHolder(Name),
@@ -113,14 +110,14 @@ pub fn rounds(name: &str, log: &Log) -> Vec<Round> {
             Event::Signed {
                 request,
                 holder,
-                shares,
+                share,
             } => {
                 let round = rounds
                     .iter_mut()
                     .rev()
                     .find(|round| round.fixed.request == *request);
                 if let Some(round) = round {
-                    round.shares.insert(holder.clone(), shares.clone());
+                    round.shares.insert(holder.clone(), share.clone());
                 }
             }
             _ => {}
@@ -160,7 +157,7 @@ impl Round {
             let identifier = Identifier::try_from(holder.identifier).ok()?;
             Some((holder.name.clone(), identifier))
         });
-        self.approvals(&holders.collect(), kit.public_keys(), &[message])
+        self.approvals(&holders.collect(), kit.public_keys(), &message)
     }
 
     /// What was signed, if what the log says of the request is true of it.
@@ -180,16 +177,16 @@ impl Round {
         }
     }
 
-    /// Checks every holder's signature shares. `messages` is what was signed, made again from the request and what was
+    /// Checks every holder's signature share. `message` is what was signed, made again from the request and what was
     /// fixed; `holders` and `keys` are the kit's, whose hash must be the one in [`Fixed`]: the caller compares it.
     pub fn approvals(
         &self,
         holders: &BTreeMap<Name, Identifier>,
         keys: &PublicKeyPackage,
-        messages: &[Vec<u8>],
+        message: &[u8],
     ) -> Vec<Approval> {
         self.each(|holder| {
-            let proven = self.prove(holder, holders, keys, messages);
+            let proven = self.prove(holder, holders, keys, message);
             proven.map_or_else(
                 |error| Outcome::NotTheirs {
                     why: error.to_string(),
@@ -219,34 +216,27 @@ impl Round {
         holder: &Name,
         holders: &BTreeMap<Name, Identifier>,
         keys: &PublicKeyPackage,
-        messages: &[Vec<u8>],
+        message: &[u8],
     ) -> Result<(), ProofError> {
         let identifier = |name: &Name| {
             let known = holders.get(name).copied();
             known.ok_or_else(|| ProofError::NoHolder(name.clone()))
         };
-        let shares = self.shares.get(holder).map_or(&[][..], Vec::as_slice);
-        if messages.is_empty() || shares.len() != messages.len() {
-            return Err(ProofError::Count);
+        let mut commitments = BTreeMap::new();
+        for (name, text) in &self.fixed.commitments {
+            let commitment = SigningCommitments::deserialize(&bytes(text)?);
+            commitments.insert(identifier(name)?, commitment.map_err(|_| ProofError::Unreadable)?);
         }
-        for (index, (message, share)) in messages.iter().zip(shares).enumerate() {
-            let mut commitments = BTreeMap::new();
-            for (name, texts) in &self.fixed.commitments {
-                if texts.len() != messages.len() {
-                    return Err(ProofError::Count);
-                }
-                let commitment = SigningCommitments::deserialize(&bytes(&texts[index])?);
-                commitments.insert(identifier(name)?, commitment.map_err(|_| ProofError::Unreadable)?);
-            }
-            let proof = Proof {
-                identifier: identifier(holder)?,
-                commitments,
-                share: SignatureShare::deserialize(&bytes(share)?).map_err(|_| ProofError::Unreadable)?,
-                message: message.clone(),
-            };
-            proof.check(keys)?;
-        }
-        Ok(())
+        let identifier = identifier(holder)?;
+        // Whoever has no share here has approved nothing.
+        let share = self.shares.get(holder).ok_or(ProofError::DoesNotFit)?;
+        let proof = Proof {
+            identifier,
+            commitments,
+            share: SignatureShare::deserialize(&bytes(share)?).map_err(|_| ProofError::Unreadable)?,
+            message: message.to_owned(),
+        };
+        proof.check(keys)
     }
 }
 
