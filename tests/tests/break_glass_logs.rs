@@ -240,6 +240,42 @@ fn what_was_edited_cut_or_replaced_is_found_when_others_logs_or_texts_are_at_han
     });
     let swapped = text(&evidence.give("swapped", &swapped));
     evidence.found(&[&swapped], "unproven", "is not: it does not fit the kit");
+    // Approvals that nobody gave, without the round two that they would have to fit.
+    let forged = rewritten(&evidence.log("alice"), |entries| {
+        entries.retain(|entry| entry["event"]["kind"] != "signing");
+        for entry in of_kind(entries, "signed") {
+            entry["event"]["share"] = "0".repeat(64).into();
+        }
+    });
+    let forged = text(&evidence.give("forged", &forged));
+    let unfixed = "is not: no round two of this request stands before it in the log";
+    evidence.found(&[&forged], "unproven", unfixed);
+    let never = "the log does not hold a round two of it with the signature shares of a quorum";
+    evidence.found(&[&forged], "unproven", never);
+    // Another certificate than the one that they give.
+    let relabelled = rewritten(&evidence.log("alice"), |entries| {
+        for entry in of_kind(entries, "opened") {
+            entry["event"]["credentialId"] = ("X509SHA256=".to_owned() + &"0".repeat(64)).into();
+        }
+    });
+    let relabelled = text(&evidence.give("relabelled", &relabelled));
+    evidence.found(&[&relabelled], "notGranted", "they give something else");
+    // Who has no kit is told what could not be found out.
+    let stranger = Person::new(&dir, "stranger", Key::X25519);
+    let run = stranger.run(&[
+        "report",
+        &text(&stranger.receive(&evidence.auditor.file("alice"))),
+    ]);
+    assert!(run.ok, "{}", run.stderr);
+    let unknown = run
+        .stdout
+        .lines()
+        .find(|line| line.starts_with("- that a quorum granted the certificate X509SHA256="));
+    assert!(
+        unknown.is_some_and(|line| line.ends_with("not proven: the kit is not here")),
+        "{}",
+        run.stdout
+    );
     // And a request that is not the one that was approved.
     let other = rewritten(&evidence.log("alice"), |entries| {
         for entry in of_kind(entries, "requested") {

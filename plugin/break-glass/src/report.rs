@@ -3,6 +3,7 @@
 
 mod approval;
 mod finding;
+mod grant;
 mod text;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -69,6 +69,17 @@ pub enum Finding {
         /// Why it is not.
         why: String,
     },
+    /// Something that a quorum granted, says a log, and that its signature shares do not give.
+    NotGranted {
+        /// Which log.
+        log: String,
+        /// The entry that says so.
+        entry: u64,
+        /// What.
+        what: String,
+        /// Why it is not believed.
+        why: String,
+    },
 }
 
 /// What is good to know.
@@ -123,6 +134,17 @@ pub enum Note {
         log: String,
         /// The SHA-256 of the log that was put aside.
         aside: String,
+    },
+    /// Something that a quorum granted, says a log, which could not be found out.
+    GrantUnknown {
+        /// Which log.
+        log: String,
+        /// The entry that says so.
+        entry: u64,
+        /// What.
+        what: String,
+        /// Why it could not.
+        why: String,
     },
 }
 
@@ -179,6 +201,18 @@ impl fmt::Display for Finding {
                 Escaped::new(holder),
                 Escaped::new(why),
             ),
+            Self::NotGranted {
+                log,
+                entry,
+                what,
+                why,
+            } => write!(
+                f,
+                "entry {entry} of {} says that a quorum granted {}, and the signature shares there do not: {}",
+                Escaped::new(log),
+                Escaped::new(what),
+                Escaped::new(why),
+            ),
         }
     }
 }
@@ -231,6 +265,18 @@ impl fmt::Display for Note {
                 "{} was begun because the log before it was broken; that one has the SHA-256 {}",
                 Escaped::new(log),
                 Escaped::new(aside)
+            ),
+            Self::GrantUnknown {
+                log,
+                entry,
+                what,
+                why,
+            } => write!(
+                f,
+                "that a quorum granted {}, says entry {entry} of {}; not proven: {}",
+                Escaped::new(what),
+                Escaped::new(log),
+                Escaped::new(why),
             ),
         }
     }
