@@ -40,6 +40,20 @@ pub enum Finding {
         /// Who heard of more.
         by: BTreeSet<String>,
     },
+    /// The log before this one was put aside, and is not here.
+    PutAside {
+        /// Which log.
+        log: String,
+        /// The SHA-256 of the one before it.
+        aside: String,
+    },
+    /// The log before this one is here and does not break, so that nothing put it aside.
+    PutAsideWhole {
+        /// Which log.
+        log: String,
+        /// The one before it.
+        whole: String,
+    },
     /// Two logs that claim to be of one machine and differ.
     TwoLogs {
         /// One.
@@ -175,6 +189,19 @@ impl fmt::Display for Finding {
                 "the tail of {} is missing: {} heard of {heard} entries, it has {has} (or this is an old copy of it)",
                 Escaped::new(log),
                 list(by),
+            ),
+            Self::PutAside { log, aside } => write!(
+                f,
+                "{} was begun because the log before it was broken, and that one is not here; it was kept beside it, with \
+                 \"broken\" in its name: give it to `report`, too (its SHA-256: {})",
+                Escaped::new(log),
+                Escaped::new(aside)
+            ),
+            Self::PutAsideWhole { log, whole } => write!(
+                f,
+                "{} says that it was begun because {} was broken, which holds",
+                Escaped::new(log),
+                Escaped::new(whole)
             ),
             Self::TwoLogs { log, other, entry } => write!(
                 f,

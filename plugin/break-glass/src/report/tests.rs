@@ -281,10 +281,9 @@ fn a_head_that_no_log_can_have_is_a_finding_and_no_panic() {
 }
 
 #[test]
-fn a_clock_that_went_back_and_a_log_that_was_begun_anew_are_noted() {
+fn a_clock_that_went_back_is_noted() {
     let mut log = Log::default();
-    let aside = Log::set_aside(b"old", &LogError::Previous { entry: 3 });
-    let mut text = log.append(aside, NOW, &mut OsRng);
+    let mut text = log.append(eve(events().remove(0)), NOW, &mut OsRng);
     text += &log.append(
         eve(events().remove(0)),
         datetime!(2020-01-01 00:00 UTC),
@@ -295,7 +294,45 @@ fn a_clock_that_went_back_and_a_log_that_was_begun_anew_are_noted() {
         log: "a".into(),
         entry: 2
     }));
-    assert!(matches!(&report.notes()[1], Note::Restarted { aside, .. } if aside.len() == 64));
+    assert_eq!(report.findings(), []);
+}
+
+#[test]
+fn a_log_that_was_put_aside_is_looked_at_too_or_has_to_be_explained() {
+    let (alice, bob) = ceremony();
+    let broken = [&alice[..], b"garbage\n"].concat();
+    let why = Log::parse(&broken).unwrap_err();
+    let aside = data_encoding::HEXLOWER.encode(&sha256(&[&broken]));
+    let new = file(vec![Log::set_aside(&broken, &why), eve(events().remove(0))]);
+    let alone = report(&[("new", &new), ("bob.jsonl", &bob)], &[]);
+    let (log, missing) = ("new".to_owned(), aside.clone());
+    assert_eq!(alone.findings(), [Finding::PutAside { log, aside: missing }]);
+    // What it holds is examined then, and its break has to be explained.
+    let both = report(&[("new", &new), ("old", &broken)], &[]);
+    assert!(
+        matches!(both.findings(), [Finding::Broken { log, .. }] if log == "old"),
+        "{both}"
+    );
+    assert!(both.notes().contains(&Note::Restarted {
+        log: "new".into(),
+        aside
+    }));
+    // Another file in its place, and a log that nothing was wrong with.
+    let other = [&alice[..], b"rubbish\n"].concat();
+    let swapped = report(&[("new", &new), ("old", &other)], &[]);
+    assert!(matches!(
+        swapped.findings(),
+        [Finding::Broken { .. }, Finding::PutAside { .. }]
+    ));
+    let begun = file(vec![Log::set_aside(&bob, &why)]);
+    let whole = report(&[("new", &begun), ("bob.jsonl", &bob)], &[]);
+    assert_eq!(
+        whole.findings(),
+        [Finding::PutAsideWhole {
+            log: "new".into(),
+            whole: "bob.jsonl".into()
+        }]
+    );
 }
 
 #[test]
@@ -518,6 +555,7 @@ fn approvals_are_proven_against_the_kit_and_the_request_that_the_log_tells_of() 
         let mut report = report(&[], &[]);
         report.logs.push(Examined {
             name: "alice.jsonl".into(),
+            sha256: String::new(),
             log,
             broken: false,
         });
