@@ -123,6 +123,13 @@ fn a_drill_apart_gives_no_access_tells_what_is_missing_and_is_noted_as_the_last(
     for person in [alice, bob, carol] {
         assert_eq!(windows(person), Vec::<Value>::new(), "{}", person.name);
     }
+    for approver in [bob, carol] {
+        let theirs = status(approver);
+        assert!(
+            theirs["lastDrill"].is_string() && !warned(&theirs, "drill"),
+            "{theirs}"
+        );
+    }
     let after = status(alice);
     assert!(after["lastDrill"].is_string(), "{after}");
     assert_eq!(after["faults"].as_array().map(Vec::len), Some(0), "{after}");
