@@ -226,11 +226,14 @@ fn what_was_edited_cut_or_replaced_is_found_when_others_logs_or_texts_are_at_han
     evidence.found(&[&same, &alice], "changed", "was changed after ");
     evidence.found(&[&same, "--text", &texts], "changed", "was changed after ");
     let new = text(&evidence.give("new", &replaced(json!("0".repeat(32)))));
-    evidence.noted(&[&new, &alice], "(which said to be bob), whose log is not here");
-    evidence.noted(
-        &[&new, "--text", &texts],
-        "(which said to be bob), whose log is not here",
-    );
+    let missing = ", which said to be bob: ";
+    for witness in [&[&*alice][..], &["--text", &texts]] {
+        let args = [&[&*new], witness].concat();
+        evidence.noted(&args, missing);
+        let (run, _) = evidence.report(&args);
+        let headline = "Nothing was found that somebody has to explain in what is at hand. Not at hand:\n- the log of the machine ";
+        assert!(run.stdout.starts_with(headline), "{}", run.stdout);
+    }
 
     // An approval that was put into somebody's mouth.
     let swapped = rewritten(&evidence.log("alice"), |entries| {
@@ -267,12 +270,11 @@ fn what_was_edited_cut_or_replaced_is_found_when_others_logs_or_texts_are_at_han
         &text(&stranger.receive(&evidence.auditor.file("alice"))),
     ]);
     assert!(run.ok, "{}", run.stderr);
-    let unknown = run
-        .stdout
-        .lines()
-        .find(|line| line.starts_with("- that a quorum granted the certificate X509SHA256="));
+    let unknown = run.stdout.lines().find(|line| {
+        line.starts_with("- what would prove that a quorum granted the certificate X509SHA256=")
+    });
     assert!(
-        unknown.is_some_and(|line| line.ends_with("not proven: the kit is not here")),
+        unknown.is_some_and(|line| line.ends_with(" says: the kit is not here")),
         "{}",
         run.stdout
     );

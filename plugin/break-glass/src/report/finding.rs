@@ -162,6 +162,13 @@ pub enum Note {
     },
 }
 
+impl Note {
+    /// Whether it says that something could not be looked at.
+    pub(super) fn is_missing(&self) -> bool {
+        matches!(self, Self::NotAtHand { .. } | Self::GrantUnknown { .. })
+    }
+}
+
 /// Names, as people read them.
 fn list(names: &BTreeSet<String>) -> Escaped {
     let names: Vec<_> = names.iter().map(String::as_str).collect();
@@ -266,10 +273,10 @@ impl fmt::Display for Note {
                 by,
             } => write!(
                 f,
-                "{} heard of {heard} entries of the machine {} (which said to be {}), whose log is not here",
-                list(by),
+                "the log of the machine {}, which said to be {}: {} heard of {heard} entries of it",
                 Escaped::new(machine),
                 Escaped::new(from),
+                list(by),
             ),
             Self::EndUnseen { log, seen: 0, .. } => write!(
                 f,
@@ -300,7 +307,7 @@ impl fmt::Display for Note {
                 why,
             } => write!(
                 f,
-                "that a quorum granted {}, says entry {entry} of {}; not proven: {}",
+                "what would prove that a quorum granted {}, as entry {entry} of {} says: {}",
                 Escaped::new(what),
                 Escaped::new(log),
                 Escaped::new(why),

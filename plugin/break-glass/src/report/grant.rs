@@ -53,7 +53,8 @@ pub(super) fn doubts<'a>(
 /// Why it is not proven, and whether that refutes it; `None` if some run gives it.
 fn doubt(event: &Event, rounds: &[Round], kits: &[Kit]) -> Option<(&'static str, bool)> {
     let (mut unknown, mut given) = (false, false);
-    for round in rounds.iter().filter(|round| is_of(event, round)) {
+    let complete = |round: &&Round| is_of(event, round) && round.is_complete();
+    for round in rounds.iter().filter(complete) {
         match round.kit(kits) {
             None => unknown = true,
             Some(kit) => match round.granted(kit) {
@@ -107,6 +108,12 @@ fn is_it(event: &Event, granted: &Granted, rounds: &[Round]) -> bool {
 }
 
 impl Round {
+    /// Whether all who were to sign did, as the log says: else it gives nothing, whatever the kit.
+    fn is_complete(&self) -> bool {
+        let mut signers = self.fixed.commitments.keys();
+        !self.shares.is_empty() && signers.all(|holder| self.shares.contains_key(holder))
+    }
+
     /// What the quorum granted, if its commitments and signature shares give anything.
     pub(super) fn granted(&self, kit: &Kit) -> Option<Granted> {
         let request = Request::deserialize(&self.asked.as_ref()?.content).ok()?;

@@ -268,6 +268,66 @@ fn a_log_that_took_anothers_place_is_named_as_not_at_hand() {
         by: set(&["bob.jsonl"]),
     };
     assert!(report.notes().contains(&expected), "{report}");
+    // A person may have two machines, so it is no finding; but neither is it said that all is well.
+    assert_eq!(report.findings(), []);
+    let shown = report.to_string();
+    let (headline, rest) = shown.split_once('\n').unwrap();
+    assert_eq!(
+        headline,
+        ALL_AT_HAND.replace('.', " in what is at hand. Not at hand:")
+    );
+    let missing = format!(
+        "- the log of the machine {}, which said to be alice: bob.jsonl heard of 4 entries of it",
+        head(&alice).machine
+    );
+    assert!(rest.split("\n\n").next().unwrap().contains(&missing), "{shown}");
+}
+
+const ALL_AT_HAND: &str = "Nothing was found that somebody has to explain.";
+
+#[test]
+fn the_first_line_says_whether_all_was_at_hand() {
+    let quorum = crate::tests::Quorum::new();
+    let log = file(held(&quorum, &quorum.request(), &[1, 2]));
+    let headline = |log: &[u8], kits: &[Kit]| {
+        let mut report = report(&[("a", log)], &[]);
+        report.prove(kits);
+        report.to_string().lines().next().unwrap().to_owned()
+    };
+    assert_eq!(headline(&log, &[quorum.kit.clone()]), ALL_AT_HAND);
+    assert_ne!(headline(&log, &[]), ALL_AT_HAND);
+    let drill = Request::drill(&quorum.kit, name("alice"), &mut OsRng);
+    let mut with_drill = held(&quorum, &drill, &[1, 2]);
+    with_drill.push(Event::Drilled {
+        request: drill.hash().to_string(),
+        kit: quorum.kit.hash(),
+        holders: vec![name("bob")],
+    });
+    let with_drill = file(with_drill);
+    let heard = file(vec![heard_of(&log)]);
+    assert_ne!(headline(&heard, &[quorum.kit.clone()]), ALL_AT_HAND);
+    // Each that is missing is named right below.
+    let mut report = report(&[("a", &with_drill)], &[]);
+    report.prove(&[]);
+    let shown = report.to_string();
+    let below: Vec<_> = shown.split("\n\n").next().unwrap().lines().skip(1).collect();
+    let [drill, approvals] = &below[..] else {
+        panic!("{shown}")
+    };
+    assert!(
+        drill.starts_with("- what would prove that a quorum granted the drill "),
+        "{drill}"
+    );
+    assert!(
+        approvals.starts_with("- what would prove some approvals"),
+        "{approvals}"
+    );
+    // What was found stands first all the same.
+    let broken = [&heard[..], b"garbage\n"].concat();
+    let shown = super::tests::report(&[("a", &broken)], &[]).to_string();
+    let (found, missing) = shown.split_once("\n\nNot at hand:\n- the log of ").unwrap();
+    assert!(found.starts_with("SOMEBODY HAS TO EXPLAIN:\n! a: "), "{found}");
+    assert!(missing.contains("a heard of 4 entries"), "{missing}");
 }
 
 #[test]
@@ -722,9 +782,17 @@ fn a_certificate_that_a_log_tells_of_is_the_one_that_its_signature_shares_give()
     let other = opened(&"0".repeat(64), id, begins, ends);
     assert_eq!(not_granted(with(&other), &kits), NO_QUORUM);
     // One holder of the two, or the request of something else.
-    let mut alone = with(&honest);
-    alone.remove(3);
-    assert_eq!(not_granted(alone, &kits), NO_QUORUM);
+    for kits in [&kits[..], &[]] {
+        let mut alone = with(&honest);
+        alone.remove(3);
+        assert_eq!(not_granted(alone.clone(), kits), NO_QUORUM);
+        alone.remove(2);
+        let Event::Signing(fixed) = &mut alone[1] else {
+            panic!()
+        };
+        fixed.commitments.clear();
+        assert_eq!(not_granted(alone, kits), NO_QUORUM);
+    }
     let unasked = with(&honest)[1..].to_vec();
     assert_eq!(not_granted(unasked, &kits), NO_QUORUM);
     // Another request under this one's name, which no holder saw.
