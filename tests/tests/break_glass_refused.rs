@@ -448,6 +448,14 @@ fn an_approver_killed_between_the_rounds_starts_round_one_over_and_the_glass_bre
     opener.wait_for("The glass is broken");
     opener.finish().expect_ok();
     assert_eq!(windows(quorum.person("alice")).len(), 1);
+    // The round that came to nothing is nothing to explain.
+    let logs = ["bob", "carol"].map(|name| text(&log_file(quorum.person(name))));
+    let report = quorum.person("alice").run(&["report", &logs[0], &logs[1]]);
+    let report = report.expect_ok().stdout;
+    assert!(
+        report.starts_with("Nothing was found that somebody has to explain.\n"),
+        "{report}"
+    );
 }
 
 #[test]
