@@ -226,20 +226,58 @@ fn what_was_edited_cut_or_replaced_is_found_when_others_logs_or_texts_are_at_han
     evidence.found(&[&same, &alice], "changed", "was changed after ");
     evidence.found(&[&same, "--text", &texts], "changed", "was changed after ");
     let new = text(&evidence.give("new", &replaced(json!("0".repeat(32)))));
-    evidence.noted(&[&new, &alice], "(which said to be bob), whose log is not here");
-    evidence.noted(
-        &[&new, "--text", &texts],
-        "(which said to be bob), whose log is not here",
-    );
+    let missing = ", which said to be bob: ";
+    for witness in [&[&*alice][..], &["--text", &texts]] {
+        let args = [&[&*new], witness].concat();
+        evidence.noted(&args, missing);
+        let (run, _) = evidence.report(&args);
+        let headline = "Nothing was found that somebody has to explain in what is at hand. Not at hand:\n- the log of the machine ";
+        assert!(run.stdout.starts_with(headline), "{}", run.stdout);
+    }
 
     // An approval that was put into somebody's mouth.
     let swapped = rewritten(&evidence.log("alice"), |entries| {
         let mut signed = of_kind(entries, "signed");
         let (one, two) = (signed.next().expect("bob's"), signed.next().expect("carol's"));
-        std::mem::swap(&mut one["event"]["shares"], &mut two["event"]["shares"]);
+        std::mem::swap(&mut one["event"]["share"], &mut two["event"]["share"]);
     });
     let swapped = text(&evidence.give("swapped", &swapped));
     evidence.found(&[&swapped], "unproven", "is not: it does not fit the kit");
+    // Approvals that nobody gave, without the round two that they would have to fit.
+    let forged = rewritten(&evidence.log("alice"), |entries| {
+        entries.retain(|entry| entry["event"]["kind"] != "signing");
+        for entry in of_kind(entries, "signed") {
+            entry["event"]["share"] = "0".repeat(64).into();
+        }
+    });
+    let forged = text(&evidence.give("forged", &forged));
+    let unfixed = "is not: no round two of this request stands before it in the log";
+    evidence.found(&[&forged], "unproven", unfixed);
+    let never = "the log does not hold a round two of it with the signature shares of a quorum";
+    evidence.found(&[&forged], "unproven", never);
+    // Another certificate than the one that they give.
+    let relabelled = rewritten(&evidence.log("alice"), |entries| {
+        for entry in of_kind(entries, "opened") {
+            entry["event"]["credentialId"] = ("X509SHA256=".to_owned() + &"0".repeat(64)).into();
+        }
+    });
+    let relabelled = text(&evidence.give("relabelled", &relabelled));
+    evidence.found(&[&relabelled], "notGranted", "they give something else");
+    // Who has no kit is told what could not be found out.
+    let stranger = Person::new(&dir, "stranger", Key::X25519);
+    let run = stranger.run(&[
+        "report",
+        &text(&stranger.receive(&evidence.auditor.file("alice"))),
+    ]);
+    assert!(run.ok, "{}", run.stderr);
+    let unknown = run.stdout.lines().find(|line| {
+        line.starts_with("- what would prove that a quorum granted the certificate X509SHA256=")
+    });
+    assert!(
+        unknown.is_some_and(|line| line.ends_with(" says: the kit is not here")),
+        "{}",
+        run.stdout
+    );
     // And a request that is not the one that was approved.
     let other = rewritten(&evidence.log("alice"), |entries| {
         for entry in of_kind(entries, "requested") {

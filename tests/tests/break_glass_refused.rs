@@ -354,18 +354,15 @@ fn a_changed_log_is_put_aside_with_words_and_the_ceremony_goes_on() {
         assert!(run.stderr.contains(words), "{}", run.stderr);
         assert!(run.stderr.contains(&text(&aside)), "{}", run.stderr);
         assert_eq!(run.stderr.matches(words).count(), 1, "{}", run.stderr);
-        let report = person.run(&["report"]).expect_ok();
-        assert!(
-            report
-                .stdout
-                .contains("was begun because the log before it was broken"),
-            "{}",
-            report.stdout
-        );
+        // It stays to be explained: whoever breaks their log would else be rid of what it holds.
+        let report = person.run(&["report"]);
+        let missing = "! this machine's log was begun because the log before it was broken, and that one is not here; it was kept \
+                       beside it, with \"broken\" in its name: give it to `report`, too";
+        assert!(!report.ok && report.stdout.contains(missing), "{}", report.stdout);
         // The evidence is whole.
         let report = person.run(&["report", &text(&aside)]);
         assert!(
-            !report.ok && report.stdout.contains("THE LOG BREAKS HERE"),
+            !report.ok && report.stdout.contains("THE LOG BREAKS HERE") && !report.stdout.contains(missing),
             "{}",
             report.stdout
         );
@@ -463,6 +460,14 @@ fn an_approver_killed_between_the_rounds_starts_round_one_over_and_the_glass_bre
     opener.wait_for("The glass is broken");
     opener.finish().expect_ok();
     assert_eq!(windows(quorum.person("alice")).len(), 1);
+    // The round that came to nothing is nothing to explain.
+    let logs = ["bob", "carol"].map(|name| text(&log_file(quorum.person(name))));
+    let report = quorum.person("alice").run(&["report", &logs[0], &logs[1]]);
+    let report = report.expect_ok().stdout;
+    assert!(
+        report.starts_with("Nothing was found that somebody has to explain.\n"),
+        "{report}"
+    );
 }
 
 #[test]

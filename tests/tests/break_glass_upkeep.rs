@@ -123,6 +123,13 @@ fn a_drill_apart_gives_no_access_tells_what_is_missing_and_is_noted_as_the_last(
     for person in [alice, bob, carol] {
         assert_eq!(windows(person), Vec::<Value>::new(), "{}", person.name);
     }
+    for approver in [bob, carol] {
+        let theirs = status(approver);
+        assert!(
+            theirs["lastDrill"].is_string() && !warned(&theirs, "drill"),
+            "{theirs}"
+        );
+    }
     let after = status(alice);
     assert!(after["lastDrill"].is_string(), "{after}");
     assert_eq!(after["faults"].as_array().map(Vec::len), Some(0), "{after}");
@@ -271,6 +278,15 @@ fn holders_prove_their_shares_again_and_take_no_older_kit_afterwards() {
     let mut approvers = [approve(&bob, &[]), approve(&carol, &[])];
     talk(&mut opener, &mut approvers, AGREE);
     opener.finish().expect_ok();
+    // The next revision and the certificate are what the signature shares in the logs give.
+    let logs = [&bob, &carol].map(|person| text(&log_file(person)));
+    let report = alice.run(&["report", &logs[0], &logs[1]]).expect_ok().stdout;
+    assert!(
+        report.starts_with("Nothing was found that somebody has to explain.\n")
+            && report.contains("recertified: kit ")
+            && report.contains("THE GLASS WAS BROKEN"),
+        "{report}"
+    );
     let [bob, carol] = approvers.map(|approver| approver.finish().expect_ok().stderr);
     let told = "you confirmed revision 1 of this kit, and this is revision 2";
     assert!(!bob.contains(told) && carol.contains(told), "{bob}{carol}");

@@ -3,13 +3,17 @@
 
 mod approval;
 mod finding;
+mod grant;
 mod text;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use crate::log::{Event, Head, Log, Recorded};
+use crate::{
+    log::{Event, Head, Log, Recorded},
+    words::sha256,
+};
 
 pub use approval::{Approval, Outcome, Proof, ProofError, Round, rounds};
 pub use finding::{Finding, Note};
@@ -48,6 +52,8 @@ pub struct Report {
 pub struct Examined {
     /// The name that was given.
     pub name: String,
+    /// The SHA-256 of all its bytes, in hexadecimal: an entry about a log that was put aside names it so.
+    pub sha256: String,
     /// Its entries.
     #[serde(flatten)]
     pub log: Log,
@@ -69,6 +75,7 @@ impl Report {
         }
         let mut heads: Vec<_> = report.logs.iter().flat_map(heard).collect();
         heads.extend_from_slice(texts);
+        report.compare_put_aside();
         report.compare_copies();
         for at in 0..report.logs.len() {
             report.compare(at, &heads);
@@ -136,19 +143,33 @@ impl Report {
                 });
             }
         }
-        for entry in log.entries() {
-            if let Recorded::Known(Event::SetAside { log: aside, .. }) = &entry.event {
-                self.notes.push(Note::Restarted {
-                    log: name.clone(),
-                    aside: aside.clone(),
-                });
-            }
-        }
         self.logs.push(Examined {
             name,
+            sha256: data_encoding::HEXLOWER.encode(&sha256(&[source.bytes])),
             log,
             broken: error.is_some(),
         });
+    }
+
+    /// Logs that were put aside. One that is here is looked at itself, and its break is a finding; of one that is not,
+    /// whoever owns the machine may have broken it so that nobody looks.
+    fn compare_put_aside(&mut self) {
+        for Examined { name, log, .. } in &self.logs {
+            for entry in log.entries() {
+                let Recorded::Known(Event::SetAside { log: aside, .. }) = &entry.event else {
+                    continue;
+                };
+                let (log, aside) = (name.clone(), aside.clone());
+                match self.logs.iter().find(|other| other.sha256 == aside) {
+                    Some(Examined { broken: true, .. }) => self.notes.push(Note::Restarted { log, aside }),
+                    Some(whole) => self.findings.push(Finding::PutAsideWhole {
+                        log,
+                        whole: whole.name.clone(),
+                    }),
+                    None => self.findings.push(Finding::PutAside { log, aside }),
+                }
+            }
+        }
     }
 
     /// Logs that are said to be of the same machine.
@@ -181,7 +202,9 @@ impl Report {
 
     /// One log against what was heard of it.
     fn compare(&mut self, at: usize, heads: &[HeardHead]) {
-        let Examined { name, log, broken } = &self.logs[at];
+        let Examined {
+            name, log, broken, ..
+        } = &self.logs[at];
         let has = log.entries().len() as u64;
         let of_it = |heard: &&HeardHead| log.machine() == Some(&heard.head.machine);
         let (mut right, mut wrong, mut missing) = (BTreeSet::new(), BTreeMap::new(), BTreeMap::new());

@@ -13,8 +13,8 @@ use zeroize::Zeroizing;
 
 use super::error::BreakGlassError;
 
-/// Above any kit, share file, identity or log of texts.
-const LARGEST: u64 = 4 * 1024 * 1024;
+/// As large as a log may be; kits, share files and keys are far smaller.
+const LARGEST: u64 = 16 * 1024 * 1024;
 
 /// What names begin with that no writer has finished.
 pub(super) const UNFINISHED: &str = ".unfinished-";

@@ -102,7 +102,7 @@ impl<'a> Journal<'a> {
         self.add(Event::Committed {
             request: text.request.to_string(),
             holder: text.holder.clone(),
-            commitments: vec![text.commitments.clone()],
+            commitments: text.commitments.clone(),
         })
     }
 
@@ -111,7 +111,7 @@ impl<'a> Journal<'a> {
         let holders = kit.payload().holders.iter();
         let commitments = holders.filter_map(|holder| {
             let commitments = text.commitments.get(&holder.identifier)?;
-            Some((holder.name.clone(), vec![commitments.clone()]))
+            Some((holder.name.clone(), commitments.clone()))
         });
         self.add(Event::Signing(Fixed {
             request: text.request.to_string(),
@@ -126,7 +126,7 @@ impl<'a> Journal<'a> {
         self.add(Event::Signed {
             request: text.request.to_string(),
             holder: text.holder.clone(),
-            shares: vec![text.share.clone()],
+            share: text.share.clone(),
         })
     }
 }

@@ -1,10 +1,10 @@
 //! How things stand with the kits that this machine keeps: what `doctor` and `status` warn about.
 
-use std::path::PathBuf;
+use std::{collections::BTreeSet, path::PathBuf};
 
 use gatepass_break_glass::{
-    kit::Kit,
-    log::{Event, Log, Recorded},
+    kit::{Kit, KitHash},
+    log::{Event, Log, Purpose, Recorded},
     name::Name,
 };
 use serde::Serialize;
@@ -73,9 +73,12 @@ const AUTHORITY_END: Duration = Duration::days(180);
 /// What is known without asking anybody.
 pub fn standings(paths: &Paths) -> Result<Vec<Standing>, BreakGlassError> {
     let (log, _where_it_breaks) = Log::parse_before_break(&log_file::read(&log_file::path(paths))?);
-    let kits = Kits::new(paths).all()?.into_iter();
+    let kits = Kits::new(paths);
+    let known = kits.known()?;
+    let kits = kits.all()?.into_iter();
+    let last_drill = |kit: &Kit| last_drill(&log, &revisions(kit, &known));
     let standing = |(path, kit): (PathBuf, Result<Kit, BreakGlassError>)| Standing {
-        last_drill: kit.as_ref().ok().and_then(|kit| last_drill(&log, kit)),
+        last_drill: kit.as_ref().ok().and_then(last_drill),
         path,
         kit: kit.map_err(|error| error.to_string()),
         trusts: None,
@@ -97,15 +100,45 @@ pub async fn standings_with_servers(paths: &Paths) -> Result<Vec<Standing>, Brea
     Ok(standings)
 }
 
-/// The last drill of a kit, be it an earlier revision: the shares of it are the same people's.
-fn last_drill(log: &Log, kit: &Kit) -> Option<i64> {
-    let known = [Some(kit.hash()), kit.payload().previous];
-    log.entries().iter().rev().find_map(|entry| match &entry.event {
-        Recorded::Known(Event::Drilled { kit, .. }) if known.contains(&Some(*kit)) => {
-            Some(entry.time.unix_timestamp())
+/// The last drill in which this machine took part, of any of these revisions of a kit: the shares of all are of one key.
+///
+/// Who asked knows how it ended. Who approved knows that they signed, and hears no more of it.
+fn last_drill(log: &Log, revisions: &[KitHash]) -> Option<i64> {
+    let (mut last, mut asked_here, mut shown) = (None, BTreeSet::new(), BTreeSet::new());
+    for entry in log.entries() {
+        let Recorded::Known(event) = &entry.event else {
+            continue;
+        };
+        let took_part = match event {
+            Event::Requested(asked) => {
+                asked_here.insert(&asked.request);
+                false
+            }
+            Event::Shown { holder, asked } => {
+                if asked.purpose == Purpose::Drill && revisions.contains(&asked.kit) {
+                    shown.insert((&asked.request, holder));
+                }
+                false
+            }
+            Event::Signed { request, holder, .. } => {
+                shown.contains(&(request, holder)) && !asked_here.contains(request)
+            }
+            Event::Drilled { kit, .. } => revisions.contains(kit),
+            _ => false,
+        };
+        if took_part {
+            last = Some(entry.time.unix_timestamp());
         }
-        _ => None,
-    })
+    }
+    last
+}
+
+/// The revisions of a kit that this machine knows of: its own, the one before, and all that it kept.
+fn revisions(kit: &Kit, known: &[Kit]) -> Vec<KitHash> {
+    let kept = known.iter();
+    let kept = kept.filter(|other| other.payload().authority == kit.payload().authority);
+    let kept = kept.map(Kit::hash).chain([kit.hash()]);
+    kept.chain(kit.payload().previous).collect()
 }
 
 /// The holders who are due for a proof.
@@ -201,9 +234,12 @@ impl Standing {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use frost_ed25519::keys::KeyPackage;
     use gatepass_break_glass::{
         keygen::side_by_side,
         kit::{Draft, Limits, Made},
+        log::Asked,
+        reshare::{Change, reshare},
     };
     use rand_core::OsRng;
     use time::macros::datetime;
@@ -213,6 +249,10 @@ pub(crate) mod tests {
     const NOW: OffsetDateTime = datetime!(2026-11-22 00:00:00 UTC);
 
     pub(crate) fn kit() -> Kit {
+        quorum().0
+    }
+
+    fn quorum() -> (Kit, Vec<(Name, KeyPackage)>) {
         let draft = Draft {
             cluster: "prod".into(),
             issuer: None,
@@ -231,7 +271,7 @@ pub(crate) mod tests {
                 recertify_days: 180,
             },
         };
-        side_by_side(&draft, &mut OsRng).unwrap().0
+        side_by_side(&draft, &mut OsRng).unwrap()
     }
 
     fn name_of(name: &str) -> Name {
@@ -270,6 +310,93 @@ pub(crate) mod tests {
         said(7300, Severity::Failed, "its authority has ended");
         standing.last_drill = None;
         assert!(faults(&standing, 0)[0].1.contains("no drill"));
+    }
+
+    /// The last drill of a log with these events, one in each minute, in minutes.
+    fn last_minute(events: &[Event], revisions: &[KitHash]) -> Option<i64> {
+        let mut log = Log::default();
+        for (minute, event) in events.iter().enumerate() {
+            let now = OffsetDateTime::UNIX_EPOCH + Duration::minutes(minute as i64);
+            log.append(event.clone(), now, &mut OsRng);
+        }
+        last_drill(&log, revisions).map(|last| last / 60)
+    }
+
+    #[test]
+    fn a_drill_counts_where_somebody_signed_in_it_and_where_it_was_asked_for_when_it_ended() {
+        let hash = |digits: &str| KitHash::try_from(digits.repeat(32)).unwrap();
+        let (ours, others) = (hash("ab"), hash("cd"));
+        let asked = |purpose| Asked {
+            request: "12".into(),
+            kit: ours,
+            purpose,
+            words: String::new(),
+            who: name_of("alice"),
+            reason: None,
+            seconds: None,
+            content: serde_json::Value::Null,
+        };
+        let shown = |purpose| Event::Shown {
+            holder: name_of("bob"),
+            asked: asked(purpose),
+        };
+        let signed = |request: &str, holder| Event::Signed {
+            request: request.into(),
+            holder: name_of(holder),
+            share: String::new(),
+        };
+        let drilled = Event::Drilled {
+            request: "12".into(),
+            kit: ours,
+            holders: vec![name_of("bob")],
+        };
+        // Who approved.
+        let approved = [shown(Purpose::Drill), signed("12", "bob")];
+        assert_eq!(last_minute(&approved, &[others, ours]), Some(1));
+        assert_eq!(last_minute(&approved, &[others]), None);
+        assert_eq!(last_minute(&approved[..1], &[ours]), None);
+        for other in [
+            [shown(Purpose::Certificate), signed("12", "bob")],
+            [shown(Purpose::Drill), signed("34", "bob")],
+            [shown(Purpose::Drill), signed("12", "carol")],
+        ] {
+            assert_eq!(last_minute(&other, &[ours]), None, "{other:?}");
+        }
+        // Who asked, and signed here: others may never have.
+        let began = [&[Event::Requested(asked(Purpose::Drill))], &approved[..]].concat();
+        assert_eq!(last_minute(&began, &[ours]), None);
+        let ended = [&began[..], &[drilled]].concat();
+        assert_eq!(last_minute(&ended, &[ours]), Some(3));
+        assert_eq!(last_minute(&ended, &[others]), None);
+    }
+
+    #[test]
+    fn a_drill_of_any_revision_that_was_kept_counts_and_another_kits_does_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let paths = Paths::from_env(|_| Some(dir.path().to_path_buf())).unwrap();
+        let (first, mut shares) = quorum();
+        let drilled = Event::Drilled {
+            request: "12".into(),
+            kit: first.hash(),
+            holders: Vec::new(),
+        };
+        let line = Log::default().append(drilled, NOW, &mut OsRng);
+        let log = log_file::path(&paths);
+        std::fs::create_dir_all(log.parent().unwrap()).unwrap();
+        std::fs::write(log, line).unwrap();
+        let kits = Kits::new(&paths);
+        let mut kit = first;
+        kits.keep(&kit).unwrap();
+        for _ in 0..2 {
+            (kit, shares) = reshare(&kit, shares, Change::default(), 0, &mut OsRng).unwrap();
+            kits.keep(&kit).unwrap();
+        }
+        assert_eq!(kit.payload().revision, 3);
+        kits.keep(&quorum().0).unwrap();
+        let mut drills = standings(&paths).unwrap();
+        drills.sort_by_key(|standing| standing.kit.as_ref().unwrap().payload().revision);
+        let drills = drills.iter().map(|standing| standing.last_drill);
+        assert_eq!(drills.collect::<Vec<_>>(), [None, Some(NOW.unix_timestamp())]);
     }
 
     #[test]

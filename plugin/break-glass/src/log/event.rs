@@ -67,19 +67,19 @@ pub enum Event {
         request: String,
         /// Whose.
         holder: Name,
-        /// The commitments, one for each message that is signed.
-        commitments: Vec<String>,
+        /// To their two nonces, as the text has it.
+        commitments: String,
     },
     /// What is signed was fixed.
     Signing(Fixed),
-    /// Round two: signature shares of a holder were made here, or came here.
+    /// Round two: the signature share of a holder was made here, or came here.
     Signed {
         /// The request's hash.
         request: String,
         /// Whose.
         holder: Name,
-        /// The signature shares, one for each message.
-        shares: Vec<String>,
+        /// The signature share.
+        share: String,
     },
     /// The glass was broken: there is a certificate.
     Opened {
@@ -187,8 +187,8 @@ pub struct Fixed {
     /// When the certificate begins, where one is asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<i64>,
-    /// The commitments of each holder who signs, one for each message.
-    pub commitments: BTreeMap<Name, Vec<String>>,
+    /// The commitments of each holder who signs.
+    pub commitments: BTreeMap<Name, String>,
 }
 
 /// What a request is for.

@@ -43,7 +43,7 @@ pub(crate) fn events() -> Vec<Event> {
         Event::Committed {
             request: request.clone(),
             holder: holder.clone(),
-            commitments: vec!["00".into()],
+            commitments: "00".into(),
         },
         Event::Heard {
             from: name("alice"),
@@ -58,12 +58,12 @@ pub(crate) fn events() -> Vec<Event> {
             request: request.clone(),
             kit: asked().kit,
             not_before: Some(1_795_316_825),
-            commitments: [(holder.clone(), vec!["00".into()])].into(),
+            commitments: [(holder.clone(), "00".into())].into(),
         }),
         Event::Signed {
             request,
             holder,
-            shares: vec!["11".into()],
+            share: "11".into(),
         },
     ]
 }

@@ -40,6 +40,20 @@ pub enum Finding {
         /// Who heard of more.
         by: BTreeSet<String>,
     },
+    /// The log before this one was put aside, and is not here.
+    PutAside {
+        /// Which log.
+        log: String,
+        /// The SHA-256 of the one before it.
+        aside: String,
+    },
+    /// The log before this one is here and does not break, so that nothing put it aside.
+    PutAsideWhole {
+        /// Which log.
+        log: String,
+        /// The one before it.
+        whole: String,
+    },
     /// Two logs that claim to be of one machine and differ.
     TwoLogs {
         /// One.
@@ -67,6 +81,17 @@ pub enum Finding {
         /// Whose it is said to be.
         holder: String,
         /// Why it is not.
+        why: String,
+    },
+    /// Something that a quorum granted, says a log, and that its signature shares do not give.
+    NotGranted {
+        /// Which log.
+        log: String,
+        /// The entry that says so.
+        entry: u64,
+        /// What.
+        what: String,
+        /// Why it is not believed.
         why: String,
     },
 }
@@ -124,6 +149,24 @@ pub enum Note {
         /// The SHA-256 of the log that was put aside.
         aside: String,
     },
+    /// Something that a quorum granted, says a log, which could not be found out.
+    GrantUnknown {
+        /// Which log.
+        log: String,
+        /// The entry that says so.
+        entry: u64,
+        /// What.
+        what: String,
+        /// Why it could not.
+        why: String,
+    },
+}
+
+impl Note {
+    /// Whether it says that something could not be looked at.
+    pub(super) fn is_missing(&self) -> bool {
+        matches!(self, Self::NotAtHand { .. } | Self::GrantUnknown { .. })
+    }
 }
 
 /// Names, as people read them.
@@ -154,6 +197,19 @@ impl fmt::Display for Finding {
                 Escaped::new(log),
                 list(by),
             ),
+            Self::PutAside { log, aside } => write!(
+                f,
+                "{} was begun because the log before it was broken, and that one is not here; it was kept beside it, with \
+                 \"broken\" in its name: give it to `report`, too (its SHA-256: {})",
+                Escaped::new(log),
+                Escaped::new(aside)
+            ),
+            Self::PutAsideWhole { log, whole } => write!(
+                f,
+                "{} says that it was begun because {} was broken, which holds",
+                Escaped::new(log),
+                Escaped::new(whole)
+            ),
             Self::TwoLogs { log, other, entry } => write!(
                 f,
                 "{} and {} claim to be of one machine, and differ from entry {entry} on",
@@ -177,6 +233,18 @@ impl fmt::Display for Finding {
                 "the signature share in {} that is said to be {}'s is not: {}",
                 Escaped::new(log),
                 Escaped::new(holder),
+                Escaped::new(why),
+            ),
+            Self::NotGranted {
+                log,
+                entry,
+                what,
+                why,
+            } => write!(
+                f,
+                "entry {entry} of {} says that a quorum granted {}, and the signature shares there do not: {}",
+                Escaped::new(log),
+                Escaped::new(what),
                 Escaped::new(why),
             ),
         }
@@ -205,10 +273,10 @@ impl fmt::Display for Note {
                 by,
             } => write!(
                 f,
-                "{} heard of {heard} entries of the machine {} (which said to be {}), whose log is not here",
-                list(by),
+                "the log of the machine {}, which said to be {}: {} heard of {heard} entries of it",
                 Escaped::new(machine),
                 Escaped::new(from),
+                list(by),
             ),
             Self::EndUnseen { log, seen: 0, .. } => write!(
                 f,
@@ -231,6 +299,18 @@ impl fmt::Display for Note {
                 "{} was begun because the log before it was broken; that one has the SHA-256 {}",
                 Escaped::new(log),
                 Escaped::new(aside)
+            ),
+            Self::GrantUnknown {
+                log,
+                entry,
+                what,
+                why,
+            } => write!(
+                f,
+                "what would prove that a quorum granted {}, as entry {entry} of {} says: {}",
+                Escaped::new(what),
+                Escaped::new(log),
+                Escaped::new(why),
             ),
         }
     }

@@ -6,10 +6,14 @@ use super::*;
 use crate::{
     kit::Kit,
     log::tests::{NOW, add, asked, events, file, name},
-    log::{Asked, Fixed, LogError},
+    log::{Asked, Fixed, LogError, Purpose},
     name::{Name, is_plain},
+    opener::Granted,
+    request::{Ask, Checked, Request},
     share::tests::quorum,
 };
+
+mod grants;
 
 /// The notes, but for the machine of which alice's log heard and which plays no part here.
 fn notes(report: &Report) -> Vec<Note> {
@@ -266,6 +270,66 @@ fn a_log_that_took_anothers_place_is_named_as_not_at_hand() {
         by: set(&["bob.jsonl"]),
     };
     assert!(report.notes().contains(&expected), "{report}");
+    // A person may have two machines, so it is no finding; but neither is it said that all is well.
+    assert_eq!(report.findings(), []);
+    let shown = report.to_string();
+    let (headline, rest) = shown.split_once('\n').unwrap();
+    assert_eq!(
+        headline,
+        ALL_AT_HAND.replace('.', " in what is at hand. Not at hand:")
+    );
+    let missing = format!(
+        "- the log of the machine {}, which said to be alice: bob.jsonl heard of 4 entries of it",
+        head(&alice).machine
+    );
+    assert!(rest.split("\n\n").next().unwrap().contains(&missing), "{shown}");
+}
+
+const ALL_AT_HAND: &str = "Nothing was found that somebody has to explain.";
+
+#[test]
+fn the_first_line_says_whether_all_was_at_hand() {
+    let quorum = crate::tests::Quorum::new();
+    let log = file(held(&quorum, &quorum.request(), &[1, 2]));
+    let headline = |log: &[u8], kits: &[Kit]| {
+        let mut report = report(&[("a", log)], &[]);
+        report.prove(kits);
+        report.to_string().lines().next().unwrap().to_owned()
+    };
+    assert_eq!(headline(&log, std::slice::from_ref(&quorum.kit)), ALL_AT_HAND);
+    assert_ne!(headline(&log, &[]), ALL_AT_HAND);
+    let drill = Request::drill(&quorum.kit, name("alice"), &mut OsRng);
+    let mut with_drill = held(&quorum, &drill, &[1, 2]);
+    with_drill.push(Event::Drilled {
+        request: drill.hash().to_string(),
+        kit: quorum.kit.hash(),
+        holders: vec![name("bob")],
+    });
+    let with_drill = file(with_drill);
+    let heard = file(vec![heard_of(&log)]);
+    assert_ne!(headline(&heard, std::slice::from_ref(&quorum.kit)), ALL_AT_HAND);
+    // Each that is missing is named right below.
+    let mut report = report(&[("a", &with_drill)], &[]);
+    report.prove(&[]);
+    let shown = report.to_string();
+    let below: Vec<_> = shown.split("\n\n").next().unwrap().lines().skip(1).collect();
+    let [drill, approvals] = &below[..] else {
+        panic!("{shown}")
+    };
+    assert!(
+        drill.starts_with("- what would prove that a quorum granted the drill "),
+        "{drill}"
+    );
+    assert!(
+        approvals.starts_with("- what would prove some approvals"),
+        "{approvals}"
+    );
+    // What was found stands first all the same.
+    let broken = [&heard[..], b"garbage\n"].concat();
+    let shown = super::tests::report(&[("a", &broken)], &[]).to_string();
+    let (found, missing) = shown.split_once("\n\nNot at hand:\n- the log of ").unwrap();
+    assert!(found.starts_with("SOMEBODY HAS TO EXPLAIN:\n! a: "), "{found}");
+    assert!(missing.contains("a heard of 4 entries"), "{missing}");
 }
 
 #[test]
@@ -279,10 +343,9 @@ fn a_head_that_no_log_can_have_is_a_finding_and_no_panic() {
 }
 
 #[test]
-fn a_clock_that_went_back_and_a_log_that_was_begun_anew_are_noted() {
+fn a_clock_that_went_back_is_noted() {
     let mut log = Log::default();
-    let aside = Log::set_aside(b"old", &LogError::Previous { entry: 3 });
-    let mut text = log.append(aside, NOW, &mut OsRng);
+    let mut text = log.append(eve(events().remove(0)), NOW, &mut OsRng);
     text += &log.append(
         eve(events().remove(0)),
         datetime!(2020-01-01 00:00 UTC),
@@ -293,7 +356,45 @@ fn a_clock_that_went_back_and_a_log_that_was_begun_anew_are_noted() {
         log: "a".into(),
         entry: 2
     }));
-    assert!(matches!(&report.notes()[1], Note::Restarted { aside, .. } if aside.len() == 64));
+    assert_eq!(report.findings(), []);
+}
+
+#[test]
+fn a_log_that_was_put_aside_is_looked_at_too_or_has_to_be_explained() {
+    let (alice, bob) = ceremony();
+    let broken = [&alice[..], b"garbage\n"].concat();
+    let why = Log::parse(&broken).unwrap_err();
+    let aside = data_encoding::HEXLOWER.encode(&sha256(&[&broken]));
+    let new = file(vec![Log::set_aside(&broken, &why), eve(events().remove(0))]);
+    let alone = report(&[("new", &new), ("bob.jsonl", &bob)], &[]);
+    let (log, missing) = ("new".to_owned(), aside.clone());
+    assert_eq!(alone.findings(), [Finding::PutAside { log, aside: missing }]);
+    // What it holds is examined then, and its break has to be explained.
+    let both = report(&[("new", &new), ("old", &broken)], &[]);
+    assert!(
+        matches!(both.findings(), [Finding::Broken { log, .. }] if log == "old"),
+        "{both}"
+    );
+    assert!(both.notes().contains(&Note::Restarted {
+        log: "new".into(),
+        aside
+    }));
+    // Another file in its place, and a log that nothing was wrong with.
+    let other = [&alice[..], b"rubbish\n"].concat();
+    let swapped = report(&[("new", &new), ("old", &other)], &[]);
+    assert!(matches!(
+        swapped.findings(),
+        [Finding::Broken { .. }, Finding::PutAside { .. }]
+    ));
+    let begun = file(vec![Log::set_aside(&bob, &why)]);
+    let whole = report(&[("new", &begun), ("bob.jsonl", &bob)], &[]);
+    assert_eq!(
+        whole.findings(),
+        [Finding::PutAsideWhole {
+            log: "new".into(),
+            whole: "bob.jsonl".into()
+        }]
+    );
 }
 
 #[test]
@@ -349,11 +450,11 @@ fn nothing_in_a_log_from_elsewhere_moves_a_cursor() {
             not_before: None,
             commitments: BTreeMap::new(),
         },
-        shares: [(name("bob"), vec![hostile.into()])].into(),
+        shares: [(name("bob"), hostile.into())].into(),
     };
     report.add_approvals(round.unknown(hostile));
     let (_, keys) = quorum(2, 2);
-    report.add_approvals(round.approvals(&BTreeMap::new(), &keys, &[vec![]]));
+    report.add_approvals(round.approvals(&BTreeMap::new(), &keys, &[]));
     let shown = report.to_string();
     assert!(shown.lines().count() > 15, "{shown}");
     assert!(shown.lines().flat_map(str::chars).all(is_plain), "{shown}");
@@ -364,56 +465,45 @@ fn nothing_in_a_log_from_elsewhere_moves_a_cursor() {
     assert!(shown.starts_with("SOMEBODY HAS TO EXPLAIN:\n"), "{shown}");
 }
 
-/// A log of a run by two of three holders over two messages, the kit's keys and holders, and the messages.
+/// A log of a run by two of three holders, the kit's keys and holders, and what was signed.
 struct Run {
     log: Log,
     holders: BTreeMap<Name, frost_ed25519::Identifier>,
     keys: frost_ed25519::keys::PublicKeyPackage,
-    messages: [Vec<u8>; 2],
+    message: Vec<u8>,
 }
 
 fn run() -> Run {
     let (shares, keys) = quorum(2, 3);
     let names = ["alice", "bob", "carol"].map(name);
     let holders: BTreeMap<_, _> = names.into_iter().zip(shares.keys().copied()).collect();
-    let messages = [b"one".to_vec(), b"two".to_vec()];
+    let message = b"one".to_vec();
     let signers = holders
         .iter()
         .take(2)
         .map(|(name, id)| (name.clone(), shares[id].clone()));
-    let log = log_of(&asked(), Some(0), &signers.collect::<Vec<_>>(), &messages);
+    let log = log_of(&asked(), Some(0), &signers.collect::<Vec<_>>(), &message);
     Run {
         log,
         holders,
         keys,
-        messages,
+        message,
     }
 }
 
 /// The opener's log of a run.
-fn log_of(
-    asked: &Asked,
-    not_before: Option<i64>,
-    signers: &[(Name, KeyPackage)],
-    messages: &[Vec<u8>],
-) -> Log {
+fn log_of(asked: &Asked, not_before: Option<i64>, signers: &[(Name, KeyPackage)], message: &[u8]) -> Log {
     let hex = |bytes: Vec<u8>| data_encoding::HEXLOWER.encode(&bytes);
     let (mut commitments, mut signed) = (BTreeMap::new(), BTreeMap::new());
-    for message in messages {
-        let round1: BTreeMap<_, _> = (signers.iter())
-            .map(|(_, key)| (*key.identifier(), round1::commit(key.signing_share(), &mut OsRng)))
-            .collect();
-        let package = SigningPackage::new(round1.iter().map(|(id, (_, c))| (*id, *c)).collect(), message);
-        for (name, key) in signers {
-            let (nonces, commitment) = &round1[key.identifier()];
-            let share = round2::sign(&package, nonces, key).unwrap();
-            let texts: &mut Vec<_> = commitments.entry(name.clone()).or_default();
-            texts.push(hex(commitment.serialize().unwrap()));
-            signed
-                .entry(name.clone())
-                .or_insert_with(Vec::new)
-                .push(hex(share.serialize()));
-        }
+    let round1: BTreeMap<_, _> = (signers.iter())
+        .map(|(_, key)| (*key.identifier(), round1::commit(key.signing_share(), &mut OsRng)))
+        .collect();
+    let package = SigningPackage::new(round1.iter().map(|(id, (_, c))| (*id, *c)).collect(), message);
+    for (name, key) in signers {
+        let (nonces, commitment) = &round1[key.identifier()];
+        let share = round2::sign(&package, nonces, key).unwrap();
+        commitments.insert(name.clone(), hex(commitment.serialize().unwrap()));
+        signed.insert(name.clone(), hex(share.serialize()));
     }
     let (request, kit) = (asked.request.clone(), asked.kit);
     let mut events = vec![
@@ -425,11 +515,11 @@ fn log_of(
             commitments,
         }),
     ];
-    for (holder, shares) in signed {
+    for (holder, share) in signed {
         events.push(Event::Signed {
             request: request.clone(),
             holder,
-            shares,
+            share,
         });
     }
     Log::parse(&file(events)).unwrap()
@@ -442,7 +532,7 @@ fn who_approved_is_proven_by_their_signature_shares() {
         panic!()
     };
     assert_eq!(round.asked, Some(asked()));
-    let approvals = round.approvals(&run.holders, &run.keys, &run.messages);
+    let approvals = round.approvals(&run.holders, &run.keys, &run.message);
     let outcomes: Vec<_> = approvals
         .iter()
         .map(|one| (one.holder.as_str(), &one.outcome))
@@ -461,8 +551,8 @@ fn who_approved_is_proven_by_their_signature_shares() {
 fn a_share_that_does_not_fit_proves_nothing_and_is_a_finding() {
     let run = run();
     let round = rounds("alice.jsonl", &run.log).remove(0);
-    let refuted = |round: &Round, messages: &[Vec<u8>], why: ProofError| {
-        let approvals = round.approvals(&run.holders, &run.keys, messages);
+    let refuted = |round: &Round, message: &[u8], why: ProofError| {
+        let approvals = round.approvals(&run.holders, &run.keys, message);
         let mut report = report(&[], &[]);
         report.add_approvals(approvals);
         let whys: Vec<_> = (report.findings().iter())
@@ -477,37 +567,32 @@ fn a_share_that_does_not_fit_proves_nothing_and_is_a_finding() {
         );
     };
     // Something else was signed than the log says.
-    let other = [run.messages[0].clone(), b"three".to_vec()];
-    refuted(&round, &other, ProofError::DoesNotFit);
-    refuted(&round, &run.messages[..1], ProofError::Count);
-    refuted(&round, &[], ProofError::Count);
-    let mut half = round.clone();
-    half.shares.values_mut().for_each(|shares| shares.truncate(1));
-    refuted(&half, &run.messages, ProofError::Count);
+    refuted(&round, b"two", ProofError::DoesNotFit);
+    refuted(&round, b"", ProofError::DoesNotFit);
     // alice's shares under bob's name, and under carol's, who did not sign.
     for holder in ["bob", "carol"] {
         let mut lie = round.clone();
         lie.shares = [(name(holder), round.shares[&name("alice")].clone())].into();
-        refuted(&lie, &run.messages, ProofError::DoesNotFit);
+        refuted(&lie, &run.message, ProofError::DoesNotFit);
     }
     let mut lie = round.clone();
     lie.shares = [(name("eve"), round.shares[&name("alice")].clone())].into();
-    refuted(&lie, &run.messages, ProofError::NoHolder(name("eve")));
+    refuted(&lie, &run.message, ProofError::NoHolder(name("eve")));
     // The shares of another run, a made-up one, and one that is none.
     let mut lie = round.clone();
     lie.shares = rounds("x", &super::tests::run().log).remove(0).shares;
-    refuted(&lie, &run.messages, ProofError::DoesNotFit);
+    refuted(&lie, &run.message, ProofError::DoesNotFit);
     for (share, why) in [
         ("01".repeat(32), ProofError::DoesNotFit),
         ("zz".into(), ProofError::Unreadable),
     ] {
         let mut lie = round.clone();
-        lie.shares = [(name("bob"), vec![share.clone(), share])].into();
-        refuted(&lie, &run.messages, why);
+        lie.shares = [(name("bob"), share)].into();
+        refuted(&lie, &run.message, why);
     }
     // Another kit's keys.
     let (_, others) = quorum(2, 3);
-    let approvals = round.approvals(&run.holders, &others, &run.messages);
+    let approvals = round.approvals(&run.holders, &others, &run.message);
     assert!(
         approvals
             .iter()
@@ -520,27 +605,19 @@ fn approvals_are_proven_against_the_kit_and_the_request_that_the_log_tells_of() 
     let quorum = crate::tests::Quorum::new();
     let request = quorum.request();
     let checked = request.clone().check(&quorum.kit).unwrap();
-    let honest = Asked {
-        request: checked.hash().to_string(),
-        kit: quorum.kit.hash(),
-        purpose: crate::log::Purpose::Certificate,
-        words: checked.hash().words().to_string(),
-        who: name("alice"),
-        reason: Some(crate::tests::reason("IdP down")),
-        seconds: Some(3600),
-        content: serde_json::to_value(&request).unwrap(),
-    };
+    let honest = asked_of(&checked, &quorum.kit);
     let signers = quorum.shares[..2].iter();
     let signers: Vec<_> = signers
         .map(|share| (share.holder().clone(), share.key_package().clone()))
         .collect();
     let not_before = crate::tests::NOW;
-    let message = [checked.message(&quorum.kit, not_before).unwrap()];
+    let message = checked.message(&quorum.kit, not_before).unwrap();
     let outcomes = |asked: &Asked, not_before, kits: &[Kit]| {
         let log = log_of(asked, Some(not_before), &signers, &message);
         let mut report = report(&[], &[]);
         report.logs.push(Examined {
             name: "alice.jsonl".into(),
+            sha256: String::new(),
             log,
             broken: false,
         });
@@ -567,7 +644,7 @@ fn approvals_are_proven_against_the_kit_and_the_request_that_the_log_tells_of() 
     };
     refuted(&honest, not_before + 1);
     let lies: [fn(&mut Asked); 7] = [
-        |asked| asked.purpose = crate::log::Purpose::Drill,
+        |asked| asked.purpose = Purpose::Drill,
         |asked| asked.who = name("bob"),
         |asked| asked.reason = Some(crate::tests::reason("a rehearsal")),
         |asked| asked.seconds = Some(60),
@@ -585,15 +662,63 @@ fn approvals_are_proven_against_the_kit_and_the_request_that_the_log_tells_of() 
 #[test]
 fn a_request_that_started_over_has_two_runs() {
     let run = run();
+    let (first, second) = (events_of(&run.log), events_of(&super::tests::run().log));
+    let shares = |events: Vec<Event>| -> Vec<usize> {
+        let rounds = rounds("a", &Log::parse(&file(events)).unwrap());
+        rounds.iter().map(|round| round.shares.len()).collect()
+    };
+    assert_eq!(shares([&first[..3], &second[1..]].concat()), [1, 2]);
+    // Two processes at one machine write the same run, each what passes through it.
+    let [_, signing, alice, bob] = &first[..] else {
+        panic!()
+    };
+    let both = [&first[..3], &[signing.clone(), bob.clone()]].concat();
+    assert!(matches!(alice, Event::Signed { .. }));
+    assert_eq!(shares(both), [2]);
+}
+
+fn events_of(log: &Log) -> Vec<Event> {
     let known = |entry: &crate::log::Entry| match &entry.event {
         Recorded::Known(event) => event.clone(),
         Recorded::Other(_) => panic!(),
     };
-    let events: Vec<_> = run.log.entries().iter().map(known).collect();
-    let again = [&events[..3], &events[1..]].concat();
-    let rounds = rounds("a", &Log::parse(&file(again)).unwrap());
-    let shares: Vec<_> = rounds.iter().map(|round| round.shares.len()).collect();
-    assert_eq!(shares, [1, 2]);
+    log.entries().iter().map(known).collect()
+}
+
+/// What the opener's log holds of a ceremony of the holders of these numbers, up to its end.
+fn held(quorum: &crate::tests::Quorum, request: &Request, holders: &[usize]) -> Vec<Event> {
+    let checked = request.clone().check(&quorum.kit).unwrap();
+    let signers = holders.iter().map(|index| &quorum.shares[*index]);
+    let signers: Vec<_> = signers
+        .map(|share| (share.holder().clone(), share.key_package().clone()))
+        .collect();
+    let not_before = checked.seconds().map(|_| crate::tests::NOW);
+    let message = checked.message(&quorum.kit, not_before.unwrap_or(0)).unwrap();
+    events_of(&log_of(
+        &asked_of(&checked, &quorum.kit),
+        not_before,
+        &signers,
+        &message,
+    ))
+}
+
+fn asked_of(checked: &Checked, kit: &Kit) -> Asked {
+    let request = checked.request();
+    let (purpose, reason) = match &request.ask {
+        Ask::Certificate { reason, .. } => (Purpose::Certificate, Some(reason.clone())),
+        Ask::Drill { .. } => (Purpose::Drill, None),
+        Ask::Kit { .. } => (Purpose::Kit, None),
+    };
+    Asked {
+        request: checked.hash().to_string(),
+        kit: kit.hash(),
+        purpose,
+        words: checked.hash().words().to_string(),
+        who: request.by.clone(),
+        reason,
+        seconds: checked.seconds(),
+        content: serde_json::to_value(request).unwrap(),
+    }
 }
 
 #[test]

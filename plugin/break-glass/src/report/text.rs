@@ -15,18 +15,34 @@ const TIME: &[BorrowedFormatItem<'_>] =
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.findings.as_slice() {
-            [] => writeln!(f, "Nothing was found that somebody has to explain.")?,
-            findings => {
+        let (missing, notes): (Vec<_>, Vec<_>) = self.notes.iter().partition(|note| note.is_missing());
+        let unproven = |approval: &Approval| matches!(approval.outcome, Outcome::Unknown { .. });
+        let unproven = self.approvals.iter().any(unproven);
+        let all = missing.is_empty() && !unproven;
+        // Whoever reads one line must not take what nobody could look at for what was looked at.
+        match (self.findings.as_slice(), all) {
+            ([], true) => writeln!(f, "Nothing was found that somebody has to explain.")?,
+            ([], false) => writeln!(
+                f,
+                "Nothing was found that somebody has to explain in what is at hand. Not at hand:"
+            )?,
+            (findings, _) => {
                 writeln!(f, "SOMEBODY HAS TO EXPLAIN:")?;
                 findings
                     .iter()
                     .try_for_each(|finding| writeln!(f, "! {finding}"))?;
+                if !all {
+                    writeln!(f, "\nNot at hand:")?;
+                }
             }
         }
-        if !self.notes.is_empty() {
+        missing.iter().try_for_each(|note| writeln!(f, "- {note}"))?;
+        if unproven {
+            writeln!(f, "- what would prove some approvals: see below who approved")?;
+        }
+        if !notes.is_empty() {
             writeln!(f, "\nGood to know:")?;
-            self.notes.iter().try_for_each(|note| writeln!(f, "- {note}"))?;
+            notes.iter().try_for_each(|note| writeln!(f, "- {note}"))?;
         }
         if !self.approvals.is_empty() {
             writeln!(f, "\nWho approved:")?;
