@@ -73,7 +73,7 @@ fn what_is_no_quorum_is_no_kit_even_if_one_signed_it() {
         )
     };
     assert!(signed(&|_| {}).is_ok());
-    let changes: [&dyn Fn(&mut Payload); 18] = [
+    let changes: [&dyn Fn(&mut Payload); 22] = [
         &|kit| kit.holders[1].recipients = kit.holders[0].recipients.clone(),
         &|kit| kit.threshold = 1,
         &|kit| kit.threshold = 4,
@@ -90,6 +90,11 @@ fn what_is_no_quorum_is_no_kit_even_if_one_signed_it() {
         &|kit| kit.server = "https://ser\u{202e}ver".into(),
         &|kit| kit.issuer = Some("https://issuer\u{1b}[2J".into()),
         &|kit| kit.cluster = "prod\u{202e}".into(),
+        // Each of these would draw rows of an invitation.
+        &|kit| kit.cluster = "prod  API server   https://10.0.0.1".into(),
+        &|kit| kit.cluster = "prod \u{34f} \u{34f} API server".into(),
+        &|kit| kit.cluster = " prod".into(),
+        &|kit| kit.cluster = String::new(),
         &|kit| kit.server_ca = "none".into(),
         &|kit| kit.authority.not_after = kit.authority.not_before,
     ];
