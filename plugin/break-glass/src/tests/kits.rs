@@ -144,3 +144,37 @@ fn nobody_holds_a_kit_alone_and_no_more_than_fifteen_do() {
     draft.holders.pop();
     draft.check().unwrap();
 }
+
+#[test]
+fn a_kit_is_made_at_a_date_and_for_a_time_that_certificates_can_hold() {
+    for created in [
+        i64::MIN,
+        -1,
+        0,
+        1_577_836_799,
+        7_258_118_400,
+        i64::MAX - 1,
+        i64::MAX,
+    ] {
+        let refused = Draft { created, ..draft() }.check();
+        assert!(matches!(refused, Err(KitError::Bounds(_))), "{created}");
+    }
+    for authority_days in [0, 36_526, u32::MAX] {
+        let refused = Draft {
+            authority_days,
+            ..draft()
+        };
+        assert!(
+            matches!(refused.check(), Err(KitError::Bounds(_))),
+            "{authority_days}"
+        );
+    }
+    for (created, authority_days) in [(1_577_836_800, 1), (7_258_118_399, 36_525)] {
+        let draft = Draft {
+            created,
+            authority_days,
+            ..draft()
+        };
+        crate::keygen::side_by_side(&draft, &mut OsRng).unwrap();
+    }
+}
