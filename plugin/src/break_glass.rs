@@ -8,12 +8,14 @@
 //!
 //! A certificate that a quorum signed is kept as a [`window`], which `get-credential` serves ([`serve`]) until it ends or the
 //! normal way is open again ([`outage`]). The API server is asked for its time and whom it trusts ([`server`]), and what the
-//! certificates may do ([`binding`]), and the kubeconfig whether kubectl would use a window ([`entry`]).
+//! certificates may do ([`binding`]), and the kubeconfig whether kubectl would use a window ([`entry`]). No command leaves a core
+//! dump behind (`core_dump`).
 
 pub mod approve;
 pub mod binding;
 pub mod ceremony;
 pub mod context;
+mod core_dump;
 mod delivery;
 pub mod entry;
 pub mod error;
@@ -43,6 +45,12 @@ use open::Desk;
 
 /// Runs one of the commands.
 pub fn run(command: BreakGlass, desk: Desk<'_>, out: &mut impl Write) -> Result<(), Error> {
+    // All of them: those that open no share today may tomorrow.
+    if let Err(error) = core_dump::leave_none() {
+        desk.terminal.say(&format!(
+            "WARNING: a crash may write secrets into a core dump: {error}"
+        ));
+    }
     match command {
         BreakGlass::Init(command) => init::init(&command, &desk, out),
         BreakGlass::Open(command) => open::open(&command, desk, out),
