@@ -2,21 +2,21 @@
 
 use std::{fmt, io, path::Path};
 
-use gatepass_break_glass::name::is_plain as is_shown;
+use gatepass_break_glass::name::plainly;
 use serde::Serialize;
 
-/// Shows text that came from outside: control and format characters (Unicode Cc and Cf, bidi overrides among them)
-/// appear as `\u{…}`, so that a claim or an error description cannot move the cursor or reorder a line.
+/// Shows text that came from outside: control, format and invisible characters (bidi overrides among them) appear as `\u{…}`, so
+/// that a claim or an error description cannot move the cursor, reorder a line or hide how long one is.
 pub struct Escaped<'a>(pub &'a str);
 
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const LONGEST: usize = 500;
-        for (shown, c) in self.0.chars().enumerate() {
+        for (shown, (c, plain)) in plainly(self.0).enumerate() {
             if shown == LONGEST {
                 return f.write_str("…");
             }
-            if is_shown(c) {
+            if plain {
                 write!(f, "{c}")?
             } else {
                 write!(f, "{}", c.escape_unicode())?
@@ -29,8 +29,8 @@ impl fmt::Display for Escaped<'_> {
 /// Makes a whole message fit for a terminal, line breaks kept: the last line of defence, where it is written.
 pub fn message(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c != '\n' && !is_shown(c) {
+    for (c, plain) in plainly(text) {
+        if c != '\n' && !plain {
             safe.extend(c.escape_unicode())
         } else {
             safe.push(c)
@@ -48,8 +48,8 @@ pub fn path(path: &Path) -> String {
 /// JSON that a terminal shows as it stands: what JSON lets through is spelled out in its own escapes, so it means the same.
 pub fn json(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c != '\n' && !is_shown(c) {
+    for (c, plain) in plainly(text) {
+        if c != '\n' && !plain {
             for unit in c.encode_utf16(&mut [0; 2]) {
                 safe.push_str(&format!("\\u{unit:04x}"));
             }
@@ -71,7 +71,7 @@ pub fn yaml(value: &impl Serialize) -> io::Result<String> {
 
 /// Whether a text holds nothing but what a terminal shows as it stands.
 pub fn is_plain(text: &str) -> bool {
-    text.chars().all(is_shown)
+    plainly(text).all(|(_, plain)| plain)
 }
 
 #[cfg(test)]
@@ -81,8 +81,8 @@ mod tests {
     #[test]
     fn control_and_bidi_characters_are_spelled_out_and_others_kept() {
         assert_eq!(
-            Escaped("a\u{1b}[2J\n\u{202e}ü").to_string(),
-            "a\\u{1b}[2J\\u{a}\\u{202e}ü"
+            Escaped("a\u{1b}[2J\n\u{202e}ü \u{34f} \u{fe01}⚠\u{fe0f}").to_string(),
+            "a\\u{1b}[2J\\u{a}\\u{202e}ü \\u{34f} \\u{fe01}⚠\u{fe0f}"
         );
     }
 

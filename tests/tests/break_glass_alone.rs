@@ -96,7 +96,7 @@ fn side_by_side_two_of_three_let_one_in_until_the_window_ends_or_is_closed() {
     let rules = [YES, secrets[0]];
     let opened = alice.at_terminal(&open).answer(&rules).expect_ok();
     for part in [
-        "why          IdP down, ticket 4711",
+        "why          \"IdP down, ticket 4711\"",
         "gives        user break-glass:alice, group gatepass:break-glass",
         "bob: do you agree",
         "carol: do you agree",

@@ -14,6 +14,7 @@ use e2e::talk::talk;
 use e2e::world::Site;
 use frost_ed25519::keys::{KeyPackage, reconstruct};
 use gatepass_break_glass::share::Share;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 static SITE: Site = Site::new("break_glass_nowhere");
 const PARTS: &[Part] = &[Part::ControlPlane];
@@ -274,5 +275,33 @@ fn a_key_that_was_made_apart_was_never_on_any_machine() {
     let all = files(&dir);
     for secret in [&scalars[..], &[key]].concat() {
         assert_eq!(holding(&all, &spellings(&secret)), BTreeSet::new());
+    }
+}
+
+#[test]
+fn nothing_of_a_ceremony_gets_into_a_core_dump() {
+    if !present(PARTS) {
+        return;
+    }
+    // As generous as the system lets this test be; what it starts inherits it.
+    let limit = getrlimit(Resource::Core);
+    let all = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    setrlimit(Resource::Core, all).expect("up to the maximum anybody may");
+    let quorum = Quorum::new(&SITE.dir("dumps"));
+    let mut opener = quorum.open_with_share("alice", &[]);
+    agree(&mut opener);
+    let request = opener.text();
+    let (bob, _) = quorum.commit("bob", &request);
+    for party in [&opener, &bob] {
+        let limits = format!("/proc/{}/limits", party.process());
+        let limits = fs::read_to_string(limits).expect("the process runs");
+        let core = limits
+            .lines()
+            .find_map(|line| line.strip_prefix("Max core file size"));
+        let core: Vec<_> = core.expect("there is such a limit").split_whitespace().collect();
+        assert_eq!(core, ["0", "0", "bytes"], "{}", party.name);
     }
 }

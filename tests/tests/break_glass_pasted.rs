@@ -1,8 +1,11 @@
 //! What stands around a text that somebody pastes: it answers no question.
 
-use e2e::apart::{Quorum, agree, changed, own_share};
+use e2e::apart::{Quorum, agree, changed, nobody_here, own_share, text};
 use e2e::parts::{Part, present};
-use e2e::terminal::Terminal;
+use e2e::person::{Key, Person};
+use e2e::pki::Authority;
+use e2e::quorum::Made;
+use e2e::terminal::{Answer, Terminal};
 use e2e::world::Site;
 use gatepass_break_glass::request::shown_time;
 
@@ -79,4 +82,57 @@ fn whoever_sends_a_text_does_not_answer_for_who_pastes_it() {
     opener.tell(&printed);
     opener.wait_for("The glass is broken");
     opener.finish().expect_ok();
+}
+
+#[test]
+fn what_stands_below_a_text_is_no_passphrase() {
+    if !present(PARTS) {
+        return;
+    }
+    const PASSPHRASE: &str = "plausible dogmatic walnut";
+    let dir = SITE.dir("passphrase");
+    let table = Person::new(&dir, "table", Key::X25519);
+    let alice = Person::new(&dir, "alice", Key::X25519);
+    let bob = Person::new(&dir, "bob", Key::Passphrase);
+    let ca = table.file("server-ca.crt");
+    std::fs::write(&ca, Authority::new("an API server that is gone").pem())
+        .expect("the scratch directory is writable");
+    let server = [
+        "--cluster",
+        "prod",
+        "--server",
+        "https://localhost:1",
+        "--server-ca",
+        &text(&ca),
+    ];
+    let secrets = [
+        ("characters or more): ", Answer::Secret(PASSPHRASE)),
+        ("the same passphrase again: ", Answer::Secret(PASSPHRASE)),
+        ("passphrase of the share file: ", Answer::Secret(PASSPHRASE)),
+    ];
+    let made = Made::side_by_side(&table, &[&alice, &bob], &server, &secrets);
+    made.hand_to(&alice);
+    made.hand_to(&bob);
+    let mut opener = alice.talking(&["open", "--as", "alice", "--reason", "IdP down"]);
+    nobody_here(&mut opener);
+    let request = opener.text();
+
+    // Three wrong ones would end it, before bob had typed anything.
+    let mut approve = bob.at_terminal(&["approve", "--share", &text(&made.share("bob"))]);
+    approve.wait_for("Paste the request, from its BEGIN line to its END line.");
+    approve.press(&format!(
+        "{request}alice: please be quick\nit is urgent\nthanks\nthanks!\n"
+    ));
+    let before = approve.wait_for("passphrase of the share file: ");
+    assert!(before.contains("they do not answer it"), "{before}");
+    approve.type_secret(PASSPHRASE);
+    let between = approve.wait_for("bob: do you agree to sign this with your share? [yes/no]");
+    assert!(!between.contains("that is not the passphrase"), "{between}");
+    approve.type_line("no");
+    let ended = approve.finish();
+    assert!(
+        ended.shown.contains("bob did not agree; nothing was signed"),
+        "{}",
+        ended.shown
+    );
 }

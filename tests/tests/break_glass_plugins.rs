@@ -10,6 +10,7 @@ use e2e::person::{Key, Person};
 use e2e::pki::Authority;
 use e2e::plugin::{PQ, body, install_fake, install_fake_as, install_pq, native_key, plugin_identity};
 use e2e::quorum::{Made, YES};
+use e2e::talk::circle;
 use e2e::terminal::{Answer, Ended, Terminal};
 use e2e::world::Site;
 use serde_json::json;
@@ -326,6 +327,54 @@ fn a_plugin_that_breaks_off_or_talks_nonsense_is_named_and_nothing_is_lost() {
     refused(&start(&alice, &args).answer(&[YES]), words);
     install_fake(&alice, "");
     start(&alice, &args).answer(&[YES]).expect_ok();
+}
+
+#[test]
+fn a_plugin_that_fails_between_the_rounds_of_an_init_apart_can_be_tried_again() {
+    if !present(PARTS) {
+        return;
+    }
+    let dir = SITE.dir("again");
+    let (_, server) = table(&dir);
+    let alice = Person::new(&dir, "alice", Key::X25519);
+    let bob = Person::new(&dir, "bob", Key::Plugin);
+    install_fake(&alice, "");
+    install_fake(&bob, "");
+    let mut args = vec!["init", "--apart", "--as", "alice", "--threshold", "2"];
+    args.extend(server.iter().map(String::as_str));
+    let identity = alice.named_identity();
+    let holders = [alice.holder(), bob.holder()];
+    args.extend(["--identity", &identity]);
+    args.extend(holders.iter().flat_map(|holder| ["--holder", holder]));
+    let mut alices = alice.talking(&args);
+    let invitation = alices.text();
+    let round_1 = alices.text();
+    let identity = bob.named_identity();
+    let mut bobs = bob.talking(&["init", "--join", "--as", "bob", "--identity", &identity]);
+    bobs.tell(&invitation);
+    bobs.wait_for("is all of this right");
+    bobs.tell("yes");
+    let bobs_round_1 = bobs.text();
+
+    install_fake(&alice, &format!("refuse '{}'", body("touched too late")));
+    alices.tell(&bobs_round_1);
+    for _ in 0..2 {
+        alices.wait_for("the part for bob cannot be encrypted (");
+        let said = alices.wait_for("[Enter: try again");
+        assert!(said.contains("touched too late"), "{said}");
+        alices.tell("");
+    }
+    alices.wait_for("the part for bob cannot be encrypted (");
+    install_fake(&alice, "");
+    alices.wait_for("[Enter: try again");
+    alices.tell("");
+    // Nothing is lost: they come to one kit.
+    bobs.tell(&round_1);
+    let mut parties = [alices, bobs];
+    circle(&mut parties, &[("[yes/no]", "yes")]);
+    for party in parties {
+        party.finish().expect_ok();
+    }
 }
 
 #[test]

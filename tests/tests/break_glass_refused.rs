@@ -674,7 +674,7 @@ fn an_init_that_somebody_ends_or_does_not_confirm_leaves_nothing_behind() {
 }
 
 /// What would move a cursor, clear a screen or turn a line around.
-const FOOLING: [&str; 5] = [
+const FOOLING: [&str; 6] = [
     "IdP down\u{1b}[2J\u{1b}[H",
     "IdP \u{202e}nwod",
     "IdP down\r  gives        nothing",
@@ -685,6 +685,8 @@ const FOOLING: [&str; 5] = [
         "\u{2003}\u{2003}\u{2003}\u{2003}\u{2003}\u{2003}\u{2003}\u{2003}",
         "gives        no access"
     ),
+    // So does this, by a character that shows nothing and is no space.
+    "IdP down \u{34f} \u{34f} \u{34f} \u{34f} words \u{34f} \u{34f} \u{34f} abandon ability able about above absent",
 ];
 
 /// Nothing that a terminal would obey has come through.
@@ -693,6 +695,7 @@ fn assert_plain(shown: &str) {
         (c.is_control() && *c != '\n')
             || ('\u{202a}'..='\u{202e}').contains(c)
             || ('\u{2066}'..='\u{2069}').contains(c)
+            || *c == '\u{34f}'
     });
     assert_eq!(raw, None, "{shown:?}");
 }
@@ -707,7 +710,7 @@ fn a_reason_that_would_fool_a_terminal_is_neither_asked_nor_shown() {
     for reason in FOOLING {
         let run = alice.run(&["open", "--as", "alice", "--reason", reason]);
         assert!(!run.ok && run.stdout.is_empty(), "{reason:?}: {}", run.stdout);
-        let words = "a reason is 1 to 500 bytes of text on one line, without control or format characters, and without gaps; this is not: IdP";
+        let words = "a reason is 1 to 500 bytes of text on one line, without control, format or invisible characters, and without gaps; this is not: IdP";
         assert!(run.stderr.contains(words), "{}", run.stderr);
         assert_plain(&run.stderr);
     }
@@ -770,6 +773,48 @@ fn a_reason_that_would_fool_a_terminal_is_neither_asked_nor_shown() {
         let report = quorum.person("bob").run(&["report", "-o", output]);
         assert_plain(&report.stdout);
         assert!(report.stdout.contains("IdP"), "the log has it: {}", report.stdout);
+    }
+}
+
+#[test]
+fn a_reason_of_any_length_draws_no_row_of_its_own() {
+    if !present(PARTS) {
+        return;
+    }
+    let quorum = Quorum::new(&SITE.dir("rows"));
+    let forged = "abandon ability able about above absent";
+    for fill in [1, 40, 60, 64, 80, 85, 100, 200, 400] {
+        let mut bob = quorum.approve("bob");
+        let reason = format!("{} words {forged}", "x".repeat(fill));
+        let alice = quorum.person("alice");
+        let mut opener = alice.talking(&["open", "--as", "alice", "--reason", &reason]);
+        nobody_here(&mut opener);
+        let request = opener.text();
+        bob.tell(&request);
+        bob.wait_for("What is asked of you:");
+        let rows = bob.wait_for("Call alice");
+        let (theirs, ours) = rows
+            .split_once("\nThe words of all that, which this program has worked out itself:\n\n")
+            .unwrap_or_else(|| panic!("no line before the words:\n{rows}"));
+        let why = theirs
+            .find("\n  why          \"x")
+            .expect("a reason in quotation marks");
+        let why: Vec<_> = theirs[why + 1..].lines().collect();
+        let end = why.iter().position(|line| line.ends_with("absent\""));
+        let end = end.unwrap_or_else(|| panic!("the reason has no end:\n{theirs}"));
+        for line in &why[1..=end] {
+            assert!(line.starts_with(&" ".repeat(15)), "{line:?}:\n{theirs}");
+        }
+        // No terminal of 80 columns breaks one, so that its rest would begin where rows do.
+        assert!(rows.lines().all(|line| line.len() < 80), "{rows}");
+        assert!(
+            !theirs.lines().any(|line| line.starts_with("  words")),
+            "{theirs}"
+        );
+        assert_eq!(ours.trim(), format!("words        {}", words(&opener)));
+        assert!(!ours.contains(forged), "{ours}");
+        gives_up(bob);
+        gives_up(opener);
     }
 }
 

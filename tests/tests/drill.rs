@@ -33,7 +33,7 @@ fn the_drill_lets_one_in_without_identity_provider_and_issuer_within_five_minute
         "The kit is made.",
         "identity provider and issuer are stopped",
         "cannot be reached",
-        "why          IdP down, ticket 4711",
+        "why          \"IdP down, ticket 4711\"",
         "bob: do you agree",
         "carol: do you agree",
         "The glass is broken: you are break-glass:alice until ",

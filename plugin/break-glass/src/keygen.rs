@@ -173,6 +173,20 @@ pub enum KeygenError {
     Over,
 }
 
+impl KeygenError {
+    /// Whose text it is about, of those that were taken in: it is put aside, and another of theirs can mend it.
+    pub fn text_of(&self) -> Option<&Name> {
+        match self {
+            Self::Damaged { from, .. }
+            | Self::Wrong { from, .. }
+            | Self::Differ { from, .. }
+            | Self::Sealed { from, .. }
+            | Self::AnotherKit(from) => Some(from),
+            _ => None,
+        }
+    }
+}
+
 /// Makes the key in this process, with all shares in its memory, and the kit that says so. Gives each holder's share.
 pub fn side_by_side(
     draft: &Draft,

@@ -2,6 +2,10 @@
 
 use std::fmt;
 
+use icu_properties::{
+    CodePointMapData, CodePointSetData,
+    props::{DefaultIgnorableCodePoint, Emoji, GeneralCategory, NoncharacterCodePoint},
+};
 use serde::{Deserialize, Serialize};
 
 /// The name of a holder, or of who opens: it becomes part of a certificate's subject, a file's name and a line on a
@@ -10,8 +14,8 @@ use serde::{Deserialize, Serialize};
 #[serde(try_from = "String", into = "String")]
 pub struct Name(String);
 
-/// Why one opens the glass: 1 to 500 bytes without control or format characters, so that it cannot move a cursor or reorder
-/// a line on the terminal of whoever is asked to agree; and without gaps, by which a line that wraps would look like several.
+/// Why one opens the glass: 1 to 500 bytes of what [`plainly`] shows, so that it cannot move a cursor or reorder a line on the
+/// terminal of whoever is asked to agree; and without gaps, by which a line that wraps would look like several.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Reason(String);
@@ -24,12 +28,13 @@ pub enum NameError {
     Name(Escaped),
     /// Not a reason.
     #[error(
-        "a reason is 1 to 500 bytes of text on one line, without control or format characters, and without gaps; this is not: {0}"
+        "a reason is 1 to 500 bytes of text on one line, without control, format or invisible characters, and without gaps; \
+         this is not: {0}"
     )]
     Reason(Escaped),
 }
 
-/// Text from outside, fit for a terminal: control and format characters appear as `\u{…}`, and it is cut at 200 characters.
+/// Text from outside, fit for a terminal: what is not shown [`plainly`] appears as `\u{…}`, and it is cut at 200 characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Escaped(String);
 
@@ -38,12 +43,12 @@ impl Escaped {
     pub fn new(text: &str) -> Self {
         const LONGEST: usize = 200;
         let mut shown = String::new();
-        for (index, c) in text.chars().enumerate() {
+        for (index, (c, plain)) in plainly(text).enumerate() {
             if index == LONGEST {
                 shown.push('…');
                 break;
             }
-            match is_plain(c) {
+            match plain {
                 true => shown.push(c),
                 false => shown.extend(c.escape_unicode()),
             }
@@ -97,10 +102,7 @@ impl TryFrom<String> for Reason {
     type Error = NameError;
 
     fn try_from(text: String) -> Result<Self, NameError> {
-        let fits = !text.trim().is_empty() && text.len() <= 500;
-        let mut words = text.split(char::is_whitespace);
-        let gaps = text.chars().any(is_blank) || words.any(str::is_empty);
-        match fits && !gaps && text.chars().all(is_plain) {
+        match text.len() <= 500 && is_one_line(&text) {
             true => Ok(Self(text)),
             false => Err(NameError::Reason(Escaped::new(&text))),
         }
@@ -131,19 +133,68 @@ impl fmt::Display for Reason {
     }
 }
 
-/// Whether a terminal shows a character as it stands: neither Unicode Cc nor Cf, nor a line or paragraph separator.
-pub fn is_plain(c: char) -> bool {
-    !c.is_control()
-        && !matches!(c,
-            '\u{ad}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{890}'..='\u{891}' | '\u{8e2}'
-            | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
-            | '\u{fff9}'..='\u{fffb}' | '\u{110bd}' | '\u{110cd}' | '\u{13430}'..='\u{1343f}' | '\u{1bca0}'..='\u{1bca3}'
-            | '\u{1d173}'..='\u{1d17a}' | '\u{e0001}' | '\u{e0020}'..='\u{e007f}')
+/// How many marks one letter bears in any language that people write reasons in. More of them reach into the lines around it.
+const MOST_MARKS: usize = 4;
+
+/// The characters of a text, and of each whether a terminal shows it as it stands: it [`is_plain`], and a mark stands on a letter
+/// that bears few others. (On a space it would be a gap with specks in it.)
+pub fn plainly(text: &str) -> impl Iterator<Item = (char, bool)> {
+    let (mut before, mut marks) = (None, 0);
+    text.chars().map(move |c| {
+        let plain = match general_category(c) {
+            GeneralCategory::NonspacingMark | GeneralCategory::EnclosingMark => {
+                marks += 1;
+                let on_a_letter = before.is_some_and(|before: char| !before.is_whitespace());
+                // By this one people ask for ⚠️ in colour; it shows nothing itself, so it stands only where that is to be seen.
+                let in_colour =
+                    c == '\u{fe0f}' && before.is_some_and(|c| CodePointSetData::new::<Emoji>().contains(c));
+                on_a_letter && marks <= MOST_MARKS && (in_colour || is_plain(c))
+            }
+            _ => {
+                marks = 0;
+                is_plain(c)
+            }
+        };
+        before = Some(c);
+        (c, plain)
+    })
 }
 
-/// Whether a character looks like a space and is none.
+/// Whether a text is one line on any terminal that has room for it, and looks like one on those that have not: something is to be
+/// seen wherever something is.
+pub(crate) fn is_one_line(text: &str) -> bool {
+    plainly(text).all(|(_, plain)| plain) && !text.split(char::is_whitespace).any(str::is_empty)
+}
+
+/// Whether a terminal shows a character as it stands: neither of Unicode's general categories Cc and Cf, nor a line or paragraph
+/// separator; nor anything that shows nothing (Default_Ignorable_Code_Point, and what is drawn blank), nor what each font draws
+/// as it likes.
+pub fn is_plain(c: char) -> bool {
+    let category = !matches!(
+        general_category(c),
+        GeneralCategory::Control
+            | GeneralCategory::Format
+            | GeneralCategory::LineSeparator
+            | GeneralCategory::ParagraphSeparator
+            | GeneralCategory::PrivateUse
+    );
+    category
+        && !is_blank(c)
+        && !CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(c)
+        && !CodePointSetData::new::<NoncharacterCodePoint>().contains(c)
+}
+
+fn general_category(c: char) -> GeneralCategory {
+    CodePointMapData::<GeneralCategory>::new().get(c)
+}
+
+/// Whether a character is drawn as a space and has no property of Unicode 17 that says so: the blank pattern of Braille, blank
+/// Egyptian hieroglyphs, the filler of the Khitan small script, the null notehead.
 fn is_blank(c: char) -> bool {
-    matches!(c, '\u{115f}' | '\u{1160}' | '\u{2800}' | '\u{3164}' | '\u{ffa0}')
+    matches!(
+        c,
+        '\u{2800}' | '\u{13441}' | '\u{13442}' | '\u{16fe4}' | '\u{1d159}'
+    )
 }
 
 #[cfg(test)]
@@ -174,7 +225,18 @@ mod tests {
 
     #[test]
     fn a_reason_moves_no_cursor_and_the_refusal_does_not_either() {
-        assert!(Reason::try_from("IdP fort, Ticket 4711 – prüfen".to_owned()).is_ok());
+        for good in [
+            "IdP fort, Ticket 4711 – prüfen",
+            "pru\u{308}fen, đa\u{323}\u{302}t hàng",
+            "身份提供商宕机，工单　4711",
+            "ผู้ให้บริการล่ม",
+            "शब्द, מִלָּה, كَلِمَة",
+            "\u{26a0}\u{fe0f} IdP down 🔥, 1\u{fe0f}\u{20e3}",
+        ] {
+            let reason = Reason::try_from(good.to_owned()).unwrap();
+            assert_eq!(reason.as_str(), good);
+            assert_eq!(Escaped::new(good).to_string(), good);
+        }
         let long = "a".repeat(501);
         for bad in [
             "",
@@ -188,12 +250,81 @@ mod tests {
             "a \u{2003}b",
             "a ",
             "a\u{2800}\u{2800}b",
+            // The tail of a stack reaches into other lines; a mark on a space is nearly one.
+            "a\u{301}\u{301}\u{301}\u{301}\u{301}b",
+            "a \u{323} \u{323} b",
+            "\u{301}a",
+            // Asks for colour where there is nothing to colour.
+            "a\u{fe0f}b",
+            "\u{26a0}\u{fe0f}\u{fe0f}",
             &long,
         ] {
             let refused = Reason::try_from(bad.to_owned()).unwrap_err().to_string();
-            assert!(refused.chars().all(is_plain), "{refused:?}");
+            assert!(plainly(&refused).all(|(_, plain)| plain), "{refused:?}");
         }
         let json = serde_json::to_string("a\u{202e}").unwrap();
         assert!(serde_json::from_str::<Reason>(&json).is_err());
+    }
+
+    #[test]
+    fn nothing_that_is_not_seen_fills_a_line() {
+        let unseen = [
+            // Default_Ignorable_Code_Point
+            '\u{ad}',
+            '\u{34f}',
+            '\u{61c}',
+            '\u{115f}',
+            '\u{1160}',
+            '\u{17b4}',
+            '\u{17b5}',
+            '\u{180b}',
+            '\u{180f}',
+            '\u{200b}',
+            '\u{200d}',
+            '\u{2065}',
+            '\u{3164}',
+            '\u{fe00}',
+            '\u{fe0f}',
+            '\u{feff}',
+            '\u{ffa0}',
+            '\u{fff0}',
+            '\u{1bca0}',
+            '\u{1d173}',
+            '\u{e0001}',
+            '\u{e0041}',
+            '\u{e0100}',
+            '\u{e01ef}',
+            '\u{e0fff}',
+            // Cc, Cf, Zl, Zp
+            '\0',
+            '\u{7f}',
+            '\u{9b}',
+            '\u{600}',
+            '\u{6dd}',
+            '\u{2028}',
+            '\u{2029}',
+            '\u{202e}',
+            '\u{fff9}',
+            '\u{110bd}',
+            '\u{13430}',
+            // blank, and whatever a font makes of it
+            '\u{2800}',
+            '\u{13441}',
+            '\u{13442}',
+            '\u{16fe4}',
+            '\u{1d159}',
+            '\u{e0a0}',
+            '\u{f0000}',
+            '\u{fdd0}',
+            '\u{ffff}',
+        ];
+        for c in unseen {
+            let shown = format!("\\u{{{:x}}}", u32::from(c));
+            assert!(!is_plain(c), "{shown}");
+            let gap = format!("IdP down {c} {c} {c} words abandon");
+            assert!(Reason::try_from(gap).is_err(), "{shown}");
+            assert!(Reason::try_from(format!("a{c}b")).is_err(), "{shown}");
+            assert_eq!(Escaped::new(&format!("a{c}b")).to_string(), format!("a{shown}b"));
+        }
     }
 }

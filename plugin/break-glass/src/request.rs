@@ -334,16 +334,17 @@ impl Checked {
         }
     }
 
-    /// What a person is shown before they agree, line by line: a name and a value that is fit for a terminal.
+    /// What a person is shown before they agree, line by line: a name and a value that is fit for a terminal. The words of its
+    /// [`Self::hash`] belong below, apart: all of this may be anybody's, and the words are this program's.
     pub fn describe(&self, kit: &Kit) -> Vec<(&'static str, String)> {
         let payload = kit.payload();
         let by = self.request.by.to_string();
         let cluster = ("cluster", Escaped::new(&payload.cluster).to_string());
-        let mut lines = match &self.request.ask {
+        match &self.request.ask {
             Ask::Certificate { reason, seconds, .. } => vec![
                 ("who", format!("{by} (claimed, not proven: hear their voice)")),
                 // Whole: it was held against all that a terminal obeys, and nobody agrees to what they do not see.
-                ("why", reason.to_string()),
+                ("why", quoted(reason)),
                 cluster,
                 ("API server", Escaped::new(&payload.server).to_string()),
                 ("gives", format!("user {USER_PREFIX}{by}, group {GROUP}")),
@@ -364,10 +365,15 @@ impl Checked {
                 lines.extend(changes.into_iter().map(|change| ("change", change)));
                 lines
             }
-        };
-        lines.push(("words", self.hash.words().to_string()));
-        lines
+        }
     }
+}
+
+/// A reason in quotation marks, so that what its writer says cannot look like what this program says; those within it are told
+/// apart from the ones around it.
+fn quoted(reason: &Reason) -> String {
+    let reason = reason.as_str().replace('\\', r"\\").replace('"', r#"\""#);
+    format!("\"{reason}\"")
 }
 
 const SHOWN: &[BorrowedFormatItem<'_>] = format_description!("[year]-[month]-[day] [hour]:[minute]");

@@ -200,12 +200,12 @@ fn check_present(
     }
 }
 
-/// Those who hold a share afterwards, with their verifying shares of before or, for newcomers, none yet.
 /// Checks what can be checked of a change before anybody opens a share file.
 pub fn check(kit: &Kit, change: &Change) -> Result<(), ReshareError> {
     holders_after(kit.payload(), change, |_| None).map(drop)
 }
 
+/// Those who hold a share afterwards, with their verifying shares of before or, for newcomers, none yet.
 fn holders_after(
     before: &Payload,
     change: &Change,

@@ -43,7 +43,7 @@ pub fn approve(
     // `request` has held it against the kit.
     let checked = checked.map_err(|error| BreakGlassError::Refusal(error.into()))?;
     terminal.say("\nWhat is asked of you:");
-    terminal.table(&checked.describe(&kit));
+    terminal.asked(&checked, &kit);
     terminal.say(&format!(
         "Call {}, hear their voice, and compare the six words. Whoever sent this text need not be who it says.\n",
         checked.request().by

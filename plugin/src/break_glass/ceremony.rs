@@ -62,7 +62,7 @@ impl<'k> Stage<'k> {
             .journal
             .add(Event::Requested(asked(self.kit, opening.checked())))?;
         self.terminal.say("What is asked:");
-        self.terminal.table(&opening.checked().describe(self.kit));
+        self.terminal.asked(opening.checked(), self.kit);
         let asked = RequestText {
             request,
             head: head.clone(),

@@ -1,6 +1,9 @@
 //! What can end a command of break-glass, and what to do next.
 
-use std::{io, path::PathBuf};
+use std::{
+    io::{self, ErrorKind},
+    path::PathBuf,
+};
 
 use gatepass_break_glass::{
     approver::Refusal,
@@ -145,6 +148,10 @@ pub enum BreakGlassError {
     Context(String),
 }
 
+/// Where files go instead.
+const ELSEWHERE: &str = "--out for what a command makes; the environment's XDG_CONFIG_HOME for kits that are kept, and \
+                         XDG_STATE_HOME for windows and the log, which are absolute paths";
+
 impl BreakGlassError {
     /// What to do next, where there is something.
     pub fn hint(&self) -> Option<String> {
@@ -159,6 +166,22 @@ impl BreakGlassError {
                 Escaped(issuer)
             ),
             Self::InputEnded => "a ceremony needs a terminal, or what is typed from a pipe that stays open".into(),
+            Self::File { source, .. } => match source.kind() {
+                ErrorKind::NotFound => "see whether its name is right; a path that does not begin with / begins where you are".into(),
+                ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+                    format!("make room there, or name another directory: {ELSEWHERE}")
+                }
+                _ => format!("see whether it may be read and written by you, or name another: {ELSEWHERE}"),
+            },
+            Self::Directory(PathsError::NoHome { variable }) => {
+                format!("set {variable}, or both XDG_CONFIG_HOME and XDG_STATE_HOME, to absolute paths")
+            }
+            Self::Directory(PathsError::Unusable { .. }) => {
+                format!("make room there, or make it a directory of yours; or name another: {ELSEWHERE}")
+            }
+            Self::Directory(PathsError::Untrusted { .. }) => {
+                format!("make it a directory of yours that nobody else may write to; or name another: {ELSEWHERE}")
+            }
             Self::Context(_) => "name it: --server URL --server-ca FILE --cluster NAME".into(),
             Self::Share { source: ShareError::WrongIdentity | ShareError::NoIdentity, .. } => {
                 "name the file with the holder's key: --identity FILE".into()
@@ -178,5 +201,43 @@ impl BreakGlassError {
                 | Self::WhichKit(_)
                 | Self::Context(_)
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_has_no_room_for_a_file_or_may_not_write_it_is_told_where_else_it_can_be() {
+        let file = |kind: ErrorKind| BreakGlassError::File {
+            path: "/full/prod.kit".into(),
+            source: kind.into(),
+        };
+        let unusable = PathsError::Unusable {
+            path: "/full/gatepass".into(),
+            source: ErrorKind::StorageFull.into(),
+        };
+        let untrusted = PathsError::Untrusted {
+            path: "/tmp/gatepass".into(),
+            fault: "others may write to it",
+        };
+        for error in [
+            file(ErrorKind::StorageFull),
+            file(ErrorKind::QuotaExceeded),
+            file(ErrorKind::PermissionDenied),
+            file(ErrorKind::ReadOnlyFilesystem),
+            unusable.into(),
+            untrusted.into(),
+        ] {
+            let hint = error.hint().unwrap_or_default();
+            for way in ["--out", "XDG_CONFIG_HOME", "XDG_STATE_HOME"] {
+                assert!(hint.contains(way), "{error}: {hint}");
+            }
+        }
+        let hint = file(ErrorKind::NotFound).hint().unwrap();
+        assert!(hint.contains("its name is right"), "{hint}");
+        let homeless = BreakGlassError::from(PathsError::NoHome { variable: "HOME" });
+        assert!(homeless.hint().unwrap().contains("set HOME, or "));
     }
 }

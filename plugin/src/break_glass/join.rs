@@ -5,7 +5,7 @@ use std::{io::Write, path::PathBuf, sync::Arc};
 use gatepass_break_glass::{
     identity::{Identities, Person},
     keygen::{
-        Invitation,
+        Invitation, KeygenError,
         apart::{Joining, Progress, Refusal, Sealing, Step},
     },
     name::Name,
@@ -74,9 +74,15 @@ pub(super) fn join(
     send(&text, desk, out)?;
     let (kit, key) = loop {
         match joining.progress(&mut age) {
-            Ok(Progress::Ready) => match joining.next(&mut age, &mut OsRng)? {
-                Step::Text(text) => send(&text, desk, out)?,
-                Step::Kit(made) => break *made,
+            Ok(Progress::Ready) => match joining.next(&mut age, &mut OsRng) {
+                Ok(Step::Text(text)) => send(&text, desk, out)?,
+                Ok(Step::Kit(made)) => break *made,
+                // A plugin that failed once would make everybody start over.
+                Err(error @ KeygenError::Unsealed { .. }) => {
+                    terminal.say(&error.to_string());
+                    terminal.ask("[Enter: try again; Ctrl-C ends this for everybody]")?;
+                }
+                Err(error) => return Err(error.into()),
             },
             Ok(Progress::Need { what, from }) => {
                 terminal.say(&format!(
@@ -88,7 +94,11 @@ pub(super) fn join(
                     terminal.say(&format!("This text is of no use: {error}"));
                 }
             }
-            Err(error) => terminal.say(&format!("This text is of no use: {error}")),
+            Err(error) if error.text_of().is_some() => {
+                terminal.say(&format!("This text is of no use: {error}"));
+            }
+            // It would come again and again, without anybody being asked for anything.
+            Err(error) => return Err(error.into()),
         }
     };
     let identities = own_paths.into_iter().map(|path| (None, path));

@@ -1,6 +1,7 @@
 //! The people at this terminal: asks them in turn, and picks ceremony texts out of what they paste.
 
 mod keyboard;
+mod table;
 
 use std::{
     collections::VecDeque,
@@ -13,6 +14,8 @@ use std::{
 use gatepass_break_glass::{
     armor::{Block, Reader},
     identity::Person,
+    kit::Kit,
+    request::Checked,
 };
 use zeroize::Zeroizing;
 
@@ -75,8 +78,16 @@ impl Terminal {
     /// Shows lines of a name and a value each.
     pub fn table(&self, lines: &[(&str, String)]) {
         for (name, value) in lines {
-            self.say(&format!("  {name:<12} {value}"));
+            self.say(&table::row(name, value));
         }
+    }
+
+    /// Shows what a quorum is asked, and below, apart from all that may be somebody else's, the words that are compared by voice.
+    pub fn asked(&self, checked: &Checked, kit: &Kit) {
+        self.table(&checked.describe(kit));
+        self.say("\nThe words of all that, which this program has worked out itself:\n");
+        self.table(&[("words", checked.hash().words().to_string())]);
+        self.say("");
     }
 
     /// Asks a question; the answer is a line.

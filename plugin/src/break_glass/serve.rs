@@ -100,6 +100,13 @@ impl Question<'_> {
                 ));
                 Ok(answer)
             }
+            Err(error) if says_revoked(&error) => {
+                self.say(
+                    "the open break-glass window is not used: the issuer says that this person's access was revoked. If it must \
+                     count all the same, ask a quorum again: kubectl gatepass break-glass open --even-if-they-answer",
+                );
+                Err(error)
+            }
             answered => answered,
         }
     }
@@ -167,10 +174,13 @@ pub enum MayAsk {
 /// would be wrong with the window, too.
 fn helps_against(error: &Error) -> bool {
     match error {
-        Error::Issuer(error) => error.code() != Some(&Code::Revoked),
         Error::Output(_) | Error::ExecInfo(_) => false,
-        _ => true,
+        error => !says_revoked(error),
     }
+}
+
+fn says_revoked(error: &Error) -> bool {
+    matches!(error, Error::Issuer(error) if error.code() == Some(&Code::Revoked))
 }
 
 #[cfg(test)]

@@ -40,6 +40,9 @@ pub enum BreakGlass {
     /// Show and verify this machine's log, alone or against others'
     Report(Report),
     /// Let holders prove that they can still use their shares; the kit says so from then on
+    ///
+    /// ALL holders have to sign, not just a quorum: each proves their own share by it. Whoever cannot is named with --without,
+    /// stays a holder, and stays due; a quorum has to be left.
     Recertify(Box<Recertify>),
     /// Replace or remove holders, with the same authority and the same size of a quorum
     ///
@@ -248,7 +251,7 @@ pub struct Recertify {
     /// What the ceremonies have in common.
     #[command(flatten)]
     pub ceremony: Ceremony,
-    /// A holder who does not take part; once for each, and a quorum has to be left
+    /// A holder who does not take part [default: all holders have to]; once for each, and a quorum has to be left
     #[arg(long = "without", value_name = "NAME")]
     pub without: Vec<String>,
     /// The longest life of a certificate from now on

@@ -158,7 +158,8 @@ impl Joining {
         self.progress(sealing)
     }
 
-    /// What is needed next, by the texts that are here.
+    /// What is needed next, by the texts that are here. An error that is nobody's text ([`KeygenError::text_of`]) comes again
+    /// whatever is pasted.
     pub fn progress(&mut self, sealing: &mut dyn Sealing) -> Result<Progress, KeygenError> {
         match self.settle(sealing) {
             Ok(Some(stage)) => self.stage = stage,
@@ -253,7 +254,7 @@ impl Joining {
         }
     }
 
-    /// Goes on once [`Progress::Ready`] was seen.
+    /// Goes on once [`Progress::Ready`] was seen. After [`KeygenError::Unsealed`] it can be tried again.
     pub fn next(
         &mut self,
         sealing: &mut dyn Sealing,
@@ -346,14 +347,7 @@ impl Joining {
 
     /// Lets a text be replaced that an error is about.
     fn put_aside(&mut self, error: &KeygenError) {
-        let (KeygenError::Damaged { from, .. }
-        | KeygenError::Wrong { from, .. }
-        | KeygenError::Differ { from, .. }
-        | KeygenError::Sealed { from, .. }
-        | KeygenError::AnotherKit(from)) = error
-        else {
-            return;
-        };
+        let Some(from) = error.text_of() else { return };
         match &self.stage {
             Stage::Round1(_) => drop(self.round1.0.remove(from)),
             Stage::Round2(..) => drop(self.round2.0.remove(from)),

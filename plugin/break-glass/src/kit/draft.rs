@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Authority, Holder, KitError, Limits, Made, Payload,
-    payload::{VERSION, check_quorum, check_recipients, check_texts, key_bytes, verifying_share},
+    payload::{VERSION, bounds, check_quorum, check_recipients, check_texts, key_bytes, verifying_share},
 };
 use crate::name::Name;
 
@@ -36,6 +36,13 @@ pub struct Draft {
 }
 
 const DAY: i64 = 24 * 60 * 60;
+
+/// When a kit can have been made, in Unix seconds: 2020 to 2199. Whatever lies outside is a clock that is far off, or somebody's
+/// attempt at a date that no certificate can hold.
+const CREATED: std::ops::Range<i64> = 1_577_836_800..7_258_118_400;
+
+/// How long an authority lives at most, in days.
+const LONGEST_LIFE: u32 = 36_525;
 
 impl Draft {
     /// The payload once the keys are known; checked.
@@ -80,6 +87,18 @@ impl Draft {
         )?;
         let names: Vec<_> = self.holders.iter().map(|(name, _)| name).collect();
         check_quorum(self.threshold, &names)?;
+        if !CREATED.contains(&self.created) {
+            return Err(bounds(format!(
+                "it would be made at {} s after 1970; set the clock right where it is",
+                self.created
+            )));
+        }
+        if !(1..=LONGEST_LIFE).contains(&self.authority_days) {
+            return Err(bounds(format!(
+                "an authority lives for 1 to {LONGEST_LIFE} days, not {}",
+                self.authority_days
+            )));
+        }
         self.limits.check()
     }
 }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::{KitError, KitHash};
 use crate::{
     certificate,
-    name::{Escaped, Name, is_plain},
+    name::{Escaped, Name, is_one_line},
     recipient::{PASSPHRASE, Recipient},
 };
 
@@ -262,12 +262,16 @@ pub(super) fn check_texts(
     server: &str,
     server_ca: &str,
 ) -> Result<(), KitError> {
-    if !(1..=100).contains(&cluster.len()) || !cluster.chars().all(is_plain) || cluster.trim() != cluster {
-        return Err(bounds("the cluster's name is 1 to 100 bytes on one line".into()));
+    // An invitation shows it in a row of a table, as a request does a reason.
+    if cluster.len() > 100 || !is_one_line(cluster) {
+        return Err(bounds(
+            "the cluster's name is 1 to 100 bytes on one line, without invisible characters and without gaps"
+                .into(),
+        ));
     }
     for url in [Some(server), issuer].into_iter().flatten() {
         let fits = url.starts_with("https://") && url.len() <= LONGEST_URL;
-        if !fits || !url.chars().all(|c| is_plain(c) && !c.is_whitespace()) {
+        if !fits || url.contains(char::is_whitespace) || !is_one_line(url) {
             return Err(bounds(format!("{} is no https URL", Escaped::new(url))));
         }
     }

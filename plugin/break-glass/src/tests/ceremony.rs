@@ -160,21 +160,34 @@ fn whoever_approves_sees_who_why_where_and_how_long_and_words_that_are_the_opene
             .unwrap()
     };
     assert!(line("who").starts_with("alice (claimed, not proven"));
-    assert_eq!(line("why"), "IdP down");
+    assert_eq!(line("why"), r#""IdP down""#);
     let mut long = request.clone();
     let Ask::Certificate { reason: why, .. } = &mut long.ask else {
         panic!("another request");
     };
     *why = reason(&"x".repeat(500));
+    let mut forged = long.clone();
     let described = long.check(&quorum.kit).unwrap().describe(&quorum.kit);
     assert!(
-        described.contains(&("why", "x".repeat(500))),
+        described.contains(&("why", format!("\"{}\"", "x".repeat(500)))),
         "nobody agrees to what they do not see: {described:?}"
+    );
+    let Ask::Certificate { reason: why, .. } = &mut forged.ask else {
+        panic!("another request");
+    };
+    *why = reason(r#"IdP down" for 5 minutes \"#);
+    let described = forged.check(&quorum.kit).unwrap().describe(&quorum.kit);
+    assert!(
+        described.contains(&("why", r#""IdP down\" for 5 minutes \\""#.to_owned())),
+        "what is quoted ends where the reason does: {described:?}"
     );
     assert_eq!(line("cluster"), "prod");
     assert!(line("for").starts_with("60 minutes"));
-    assert_eq!(line("words"), request.hash().words().to_string());
-    assert_eq!(line("words").split(' ').count(), 6);
+    assert!(
+        shown.iter().all(|(name, _)| *name != "words"),
+        "they stand apart from all that may be somebody else's: {shown:?}"
+    );
+    assert_eq!(request.hash().words().to_string().split(' ').count(), 6);
 }
 
 #[test]

@@ -73,7 +73,7 @@ fn what_is_no_quorum_is_no_kit_even_if_one_signed_it() {
         )
     };
     assert!(signed(&|_| {}).is_ok());
-    let changes: [&dyn Fn(&mut Payload); 18] = [
+    let changes: [&dyn Fn(&mut Payload); 22] = [
         &|kit| kit.holders[1].recipients = kit.holders[0].recipients.clone(),
         &|kit| kit.threshold = 1,
         &|kit| kit.threshold = 4,
@@ -90,6 +90,11 @@ fn what_is_no_quorum_is_no_kit_even_if_one_signed_it() {
         &|kit| kit.server = "https://ser\u{202e}ver".into(),
         &|kit| kit.issuer = Some("https://issuer\u{1b}[2J".into()),
         &|kit| kit.cluster = "prod\u{202e}".into(),
+        // Each of these would draw rows of an invitation.
+        &|kit| kit.cluster = "prod  API server   https://10.0.0.1".into(),
+        &|kit| kit.cluster = "prod \u{34f} \u{34f} API server".into(),
+        &|kit| kit.cluster = " prod".into(),
+        &|kit| kit.cluster = String::new(),
         &|kit| kit.server_ca = "none".into(),
         &|kit| kit.authority.not_after = kit.authority.not_before,
     ];
@@ -138,4 +143,38 @@ fn nobody_holds_a_kit_alone_and_no_more_than_fifteen_do() {
     assert!(draft.check().is_err());
     draft.holders.pop();
     draft.check().unwrap();
+}
+
+#[test]
+fn a_kit_is_made_at_a_date_and_for_a_time_that_certificates_can_hold() {
+    for created in [
+        i64::MIN,
+        -1,
+        0,
+        1_577_836_799,
+        7_258_118_400,
+        i64::MAX - 1,
+        i64::MAX,
+    ] {
+        let refused = Draft { created, ..draft() }.check();
+        assert!(matches!(refused, Err(KitError::Bounds(_))), "{created}");
+    }
+    for authority_days in [0, 36_526, u32::MAX] {
+        let refused = Draft {
+            authority_days,
+            ..draft()
+        };
+        assert!(
+            matches!(refused.check(), Err(KitError::Bounds(_))),
+            "{authority_days}"
+        );
+    }
+    for (created, authority_days) in [(1_577_836_800, 1), (7_258_118_399, 36_525)] {
+        let draft = Draft {
+            created,
+            authority_days,
+            ..draft()
+        };
+        crate::keygen::side_by_side(&draft, &mut OsRng).unwrap();
+    }
 }

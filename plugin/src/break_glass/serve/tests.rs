@@ -271,6 +271,10 @@ fn whose_access_was_revoked_gets_no_window_by_an_issuers_refusal() {
         Err(IssuerError::Refused(Box::new(refusal)).into())
     });
     assert!(matches!(served, Err(Error::Issuer(_))));
+    // Only the quorum can say that it knows better.
+    let told = desk.told();
+    assert!(told.contains("access was revoked"), "{told}");
+    assert!(told.contains("break-glass open --even-if-they-answer"), "{told}");
 }
 
 #[test]

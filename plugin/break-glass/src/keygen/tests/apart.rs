@@ -443,7 +443,9 @@ fn a_part_that_cannot_be_encrypted_loses_nothing() {
     let (mut machines, texts) = begin(2, 2);
     assert_eq!(machines[0].paste(&texts.concat()).unwrap(), Progress::Ready);
     let refused = machines[0].joining.next(&mut Unplugged, &mut OsRng);
-    assert!(matches!(refused, Err(KeygenError::Unsealed { to, .. }) if to == name("bob")));
+    let refused = refused.unwrap_err();
+    assert_eq!(refused.text_of(), None, "nobody's text is at fault");
+    assert!(matches!(refused, KeygenError::Unsealed { to, .. } if to == name("bob")));
     let texts = round(&mut machines, &texts);
     round(&mut machines, &texts);
 }
