@@ -26,7 +26,10 @@ use super::{
     kits::{Kits, file_name},
     open::Desk,
 };
-use crate::escape::Escaped;
+use crate::{
+    error::Error,
+    escape::{self, Escaped},
+};
 
 /// Share files on their way to their holders.
 pub(super) struct Delivery<'a> {
@@ -87,22 +90,24 @@ impl<'a> Delivery<'a> {
 
     /// The same for one's own share of a kit that was made apart. It is written first and never removed: the others have the kit
     /// already, and this share cannot be made again.
-    pub(super) fn own(&self, name: Name, key: KeyPackage, event: Event) -> Result<(), BreakGlassError> {
-        self.journal.add(event)?;
-        let files = self.encrypt(vec![(name, key)])?;
-        let mut written = Vec::new();
-        let delivered = self
-            .write(&files, &mut written)
-            .and_then(|()| self.confirm_all(&files))
-            .and_then(|()| self.publish(&mut written));
+    pub(super) fn own(&self, name: Name, key: KeyPackage, event: Event) -> Result<(), Error> {
+        self.journal.note(event);
+        let lost = format!("the share of {name}");
+        let files = self.desk.until(&lost, || {
+            let files = self.encrypt(vec![(name.clone(), key.clone())])?;
+            self.write(&files, &mut Vec::new())?;
+            Ok(files)
+        })?;
+        let mut written: Vec<_> = files.iter().map(|file| file.path.clone()).collect();
+        let delivered = self.confirm_all(&files).and_then(|()| self.publish(&mut written));
         if delivered.is_err() {
-            let paths: Vec<_> = written.iter().map(|path| path.display().to_string()).collect();
+            let paths: Vec<_> = written.iter().map(|path| escape::path(path)).collect();
             self.desk.terminal.say(&format!(
                 "The other holders have this kit already. What was written here stays: {}",
                 paths.join(", ")
             ));
         }
-        delivered
+        Ok(delivered?)
     }
 
     /// Encrypts each share to its holder.

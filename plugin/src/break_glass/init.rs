@@ -37,7 +37,7 @@ pub fn init(command: &Init, desk: &Desk<'_>, out: &mut impl Write) -> Result<(),
     let kits = Kits::new(desk.paths);
     writable(&command.out)?;
     if command.join {
-        return Ok(join(command, None, desk, out)?);
+        return join(command, None, desk, out);
     }
     let draft = draft(command, desk)?;
     draft.check().map_err(BreakGlassError::from)?;

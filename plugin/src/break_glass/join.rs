@@ -2,12 +2,14 @@
 
 use std::{io::Write, path::PathBuf, sync::Arc};
 
+use frost_ed25519::keys::KeyPackage;
 use gatepass_break_glass::{
     identity::{Identities, Person},
     keygen::{
         Invitation, KeygenError,
         apart::{Joining, Progress, Refusal, Sealing, Step},
     },
+    kit::Kit,
     name::Name,
     recipient::Recipient,
     share,
@@ -22,7 +24,7 @@ use super::{
     init::{can_lock, identities, recipients},
     open::Desk,
 };
-use crate::cli::break_glass::Init;
+use crate::{cli::break_glass::Init, error::Error};
 
 /// Takes part in an init apart.
 pub(super) fn join(
@@ -30,18 +32,39 @@ pub(super) fn join(
     invitation: Option<Invitation>,
     desk: &Desk<'_>,
     out: &mut impl Write,
-) -> Result<(), BreakGlassError> {
-    let terminal = &desk.terminal;
+) -> Result<(), Error> {
     let me = desk.name(command.by.as_deref())?;
+    let own_paths = own_keys(command, &me)?;
+    let (kit, key) = make(&me, &own_paths, invitation, desk, out)?;
+    let identities = own_paths.into_iter().map(|path| (None, path));
+    let delivery = Delivery::new(&kit, &command.out, desk, identities);
+    desk.terminal.say("\nCompare the kit's words by voice with all other holders before you confirm them: each has made the kit anew.");
+    delivery.own(me, key, made(&kit))
+}
+
+/// The files with the key of the holder, as far as they were named.
+fn own_keys(command: &Init, me: &Name) -> Result<Vec<PathBuf>, BreakGlassError> {
     let mut own_paths = Vec::new();
     for (name, path) in identities(&command.identities)? {
-        if name != me {
+        if name != *me {
             return Err(BreakGlassError::Typed(format!(
                 "--identity {name}=…: only your own key belongs here, {me}"
             )));
         }
         own_paths.push(path);
     }
+    Ok(own_paths)
+}
+
+/// Makes the kit with all other holders, by texts.
+fn make(
+    me: &Name,
+    own_paths: &[PathBuf],
+    invitation: Option<Invitation>,
+    desk: &Desk<'_>,
+    out: &mut impl Write,
+) -> Result<(Kit, KeyPackage), BreakGlassError> {
+    let terminal = &desk.terminal;
     let own_invitation = invitation.is_some();
     let invitation = match invitation {
         Some(invitation) => invitation,
@@ -66,17 +89,17 @@ pub(super) fn join(
             "{me}: is all of this right, and are the words the same everywhere?"
         ))?
     {
-        return Err(BreakGlassError::Declined(me));
+        return Err(BreakGlassError::Declined(me.clone()));
     }
     can_lock(recipients(&invitation.draft().holders))?;
-    let mut age = Age::new(&own_paths, desk)?;
+    let mut age = Age::new(own_paths, desk)?;
     let (mut joining, text) = Joining::begin(invitation, me.clone(), &mut OsRng)?;
     send(&text, desk, out)?;
-    let (kit, key) = loop {
+    loop {
         match joining.progress(&mut age) {
             Ok(Progress::Ready) => match joining.next(&mut age, &mut OsRng) {
                 Ok(Step::Text(text)) => send(&text, desk, out)?,
-                Ok(Step::Kit(made)) => break *made,
+                Ok(Step::Kit(made)) => return Ok(*made),
                 // A plugin that failed once would make everybody start over.
                 Err(error @ KeygenError::Unsealed { .. }) => {
                     terminal.say(&error.to_string());
@@ -100,11 +123,7 @@ pub(super) fn join(
             // It would come again and again, without anybody being asked for anything.
             Err(error) => return Err(error.into()),
         }
-    };
-    let identities = own_paths.into_iter().map(|path| (None, path));
-    let delivery = Delivery::new(&kit, &command.out, desk, identities);
-    terminal.say("\nCompare the kit's words by voice with all other holders before you confirm them: each has made the kit anew.");
-    delivery.own(me, key, made(&kit))
+    }
 }
 
 fn send(text: &str, desk: &Desk<'_>, out: &mut impl Write) -> Result<(), BreakGlassError> {

@@ -50,6 +50,9 @@ pub struct Desk<'a> {
     pub user: Option<String>,
 }
 
+/// What is lost where a certificate or a kit cannot be kept.
+const SIGNED: &str = "what the quorum signed";
+
 impl Desk<'_> {
     /// What the person is called in a ceremony.
     pub(super) fn name(&self, typed: Option<&str>) -> Result<Name, BreakGlassError> {
@@ -101,22 +104,25 @@ impl Desk<'_> {
         Duration::ZERO
     }
 
-    /// Keeps what a quorum signed. It is not thrown away because a keyring is locked or a disk is full: that can be mended, and
-    /// tried again.
-    fn until(&self, keep: impl Fn() -> Result<(), Error>) -> Result<(), Error> {
-        while let Err(error) = keep() {
+    /// Keeps what people have made together. It is not thrown away because a keyring is locked or a disk is full: that can be
+    /// mended, and tried again.
+    pub(super) fn until<T>(&self, lost: &str, keep: impl Fn() -> Result<T, Error>) -> Result<T, Error> {
+        loop {
+            let error = match keep() {
+                Ok(kept) => return Ok(kept),
+                Err(error) => error,
+            };
             self.terminal.say(&error.to_string());
             if let Some(hint) = error.hint() {
                 self.terminal.say(&format!("  next: {hint}"));
             }
             if !self
                 .terminal
-                .yes("Try again? (With no, what the quorum signed is lost.)")?
+                .yes(&format!("Try again? (With no, {lost} is lost.)"))?
             {
                 return Err(error);
             }
         }
-        Ok(())
     }
 
     fn stage<'s>(&'s self, kit: &'s Kit, journal: &'s Journal<'s>, offset: Duration) -> Stage<'s> {
@@ -196,7 +202,7 @@ pub fn open(command: &Open, mut desk: Desk<'_>, out: &mut impl Write) -> Result<
     };
     let window = Window::new(&window, desk.clock.now(), offset).map_err(Error::Window)?;
     let windows = Windows::new(desk.paths);
-    desk.until(|| {
+    desk.until(SIGNED, || {
         let store = desk.settings.store(desk.paths);
         let now = desk.clock.now();
         windows.open(&window, &key.pem(), store.as_ref(), now, &*desk.terminal)?;
@@ -304,7 +310,7 @@ pub fn recertify(command: &Recertify, desk: &Desk<'_>, out: &mut impl Write) -> 
         kits.keep(&new)?;
         replace(&path, &new.write(), 0o644)
     };
-    desk.until(|| written().map_err(Error::from))?;
+    desk.until(SIGNED, || written().map_err(Error::from))?;
     // That it exists is not lost because a disk is full since.
     journal.note(Event::Recertified {
         previous: kit.hash(),
