@@ -71,15 +71,19 @@ fn columns(text: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use unicode_width::UnicodeWidthStr as _;
+
     use super::*;
 
     /// No terminal of 80 columns breaks a line of it, and only the row's name stands before its values.
     fn fits(row: &str, name: &str) {
-        let mut lines = row.lines();
-        assert!(lines.next().unwrap().starts_with(&format!("  {name}")), "{row}");
-        for line in lines {
-            assert!(line.starts_with(&" ".repeat(INDENT)), "{line:?} in {row}");
-            assert!(columns(line) < 80, "{line:?} in {row}");
+        for (number, line) in row.lines().enumerate() {
+            let begin = match number {
+                0 => format!("  {name}"),
+                _ => " ".repeat(INDENT),
+            };
+            assert!(line.starts_with(&begin), "{line:?} in {row}");
+            assert!(line.width_cjk() < 80, "{line:?} in {row}");
         }
     }
 

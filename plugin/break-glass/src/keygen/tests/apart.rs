@@ -41,8 +41,13 @@ impl Machine {
         let each = blocks
             .iter()
             .map(|block| self.joining.take(block, &mut self.post));
-        each.last()
-            .unwrap_or_else(|| self.joining.progress(&mut self.post))
+        let pasted = each.last();
+        if let Some(Err(error)) = &pasted {
+            // What would come again without another text ends a holder's program.
+            let again = self.joining.progress(&mut self.post);
+            assert!(again.is_ok(), "{error}, and then {again:?}");
+        }
+        pasted.unwrap_or_else(|| self.joining.progress(&mut self.post))
     }
 
     /// The texts that it gives when it is ready; ends with its kit.
