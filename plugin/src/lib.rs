@@ -53,7 +53,7 @@ use std::{io::Write, path::PathBuf, sync::Arc};
 use clap::CommandFactory as _;
 
 use crate::{
-    break_glass::{open::Desk, person},
+    break_glass::{error::BreakGlassError, open::Desk, person},
     cli::{Cli, Command, Login, Target},
     clock::Clock,
     error::Error,
@@ -136,6 +136,9 @@ pub fn run(cli: Cli, env: &Environment, clock: &dyn Clock, out: &mut impl Write)
         Command::Unrevoke(command) => wait_for(revocation::unrevoke(&command, &ui, out)),
         Command::Revocations(command) => wait_for(revocation::revocations(&command, clock, &ui, out)),
         Command::BreakGlass { command } => {
+            if env.var("AGEDEBUG") == Some("plugin") {
+                return Err(BreakGlassError::AgeDebugs.into());
+            }
             let paths = paths()?;
             // A fault in the settings must not keep anybody from a ceremony.
             let settings = settings(&Target::default(), &paths).unwrap_or_else(|error| {

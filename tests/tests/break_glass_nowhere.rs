@@ -8,7 +8,7 @@ use data_encoding::{BASE64, BASE64URL_NOPAD, HEXLOWER, HEXUPPER};
 use e2e::apart::{AGREE, Quorum, agree, kit, log, own_share, share, text};
 use e2e::memory::count;
 use e2e::parts::{Part, present};
-use e2e::person::Person;
+use e2e::person::{Key, Person};
 use e2e::pki::Authority;
 use e2e::talk::talk;
 use e2e::world::Site;
@@ -200,6 +200,18 @@ fn the_authoritys_key_is_in_no_file_and_in_no_programs_memory() {
         log(quorum.person("bob")).contains(r#""kind":"signed""#),
         "something happened"
     );
+}
+
+#[test]
+fn age_is_not_asked_to_print_keys() {
+    if !present(PARTS) {
+        return;
+    }
+    let alice = Person::new(&SITE.dir("debug"), "alice", Key::X25519);
+    let mut status = alice.command(&["status"]);
+    let run = alice.machine.run(status.env("AGEDEBUG", "plugin"));
+    assert!(!run.ok && run.stderr.contains("unset AGEDEBUG"), "{}", run.stderr);
+    alice.machine.run(status.env("AGEDEBUG", "")).expect_ok();
 }
 
 #[test]

@@ -32,6 +32,9 @@ pub enum BreakGlassError {
     /// stdin ended.
     #[error("the input ended while an answer or a text was awaited; nothing more was done")]
     InputEnded,
+    /// age would show what it says to plugins.
+    #[error("AGEDEBUG=plugin makes age print the keys of share files to the terminal; nothing was done")]
+    AgeDebugs,
     /// A file.
     #[error("cannot use {path}: {source}", path = escape::path(path))]
     File {
@@ -165,6 +168,7 @@ impl BreakGlassError {
                 "log in as always: kubectl-gatepass login {}; if that is of no use, add --even-if-they-answer",
                 Escaped(issuer)
             ),
+            Self::AgeDebugs => "unset AGEDEBUG".into(),
             Self::InputEnded => "a ceremony needs a terminal, or what is typed from a pipe that stays open".into(),
             Self::File { source, .. } => match source.kind() {
                 ErrorKind::NotFound => "see whether its name is right; a path that does not begin with / begins where you are".into(),
