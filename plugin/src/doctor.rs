@@ -118,7 +118,16 @@ pub async fn doctor(
         deadline: DEADLINE,
     };
     let config = Config::read(&kubectl).await;
-    let (kubeconfig, commands) = kubeconfig::lines(&config, settings.file.issuer.is_some());
+    let standings = standings_with_servers(paths).await;
+    let kits = standings
+        .iter()
+        .flatten()
+        .filter_map(|standing| standing.kit.as_ref().ok());
+    let without_issuer: Vec<_> = kits
+        .filter(|kit| kit.payload().issuer.is_none())
+        .map(|kit| kit.payload().server.as_str())
+        .collect();
+    let (kubeconfig, commands) = kubeconfig::lines(&config, settings.file.issuer.is_some(), &without_issuer);
     lines.extend(kubeconfig);
     lines.push(policy::line(env, &commands));
     let accepted = accepted.unwrap_or_default();
@@ -128,9 +137,9 @@ pub async fn doctor(
         _ => Vec::new(),
     });
     let windows = Windows::new(paths).find(clock.now());
-    match standings_with_servers(paths).await {
+    match &standings {
         Ok(standings) => lines.extend(break_glass::lines(
-            &standings,
+            standings,
             &windows,
             config.as_ref().ok(),
             clock.now(),

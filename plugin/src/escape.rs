@@ -45,6 +45,15 @@ pub fn path(path: &Path) -> String {
     message(&path.to_string_lossy()).replace('\n', "\\u{a}")
 }
 
+/// A path in a command that people paste into a shell; in place of one that would mean something there stands `word`.
+pub fn argument(path: &Path, word: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "/._-@+,:\\".contains(c);
+    match self::path(path) {
+        path if path.chars().all(is_plain) => path,
+        _ => word.to_owned(),
+    }
+}
+
 /// JSON that a terminal shows as it stands: what JSON lets through is spelled out in its own escapes, so it means the same.
 pub fn json(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
@@ -89,6 +98,21 @@ mod tests {
     #[test]
     fn a_message_keeps_its_lines_and_loses_its_escapes() {
         assert_eq!(message("a\nb\u{1b}[2J\u{202e}"), "a\nb\\u{1b}[2J\\u{202e}");
+    }
+
+    #[test]
+    fn a_command_to_paste_holds_nothing_that_a_shell_would_run() {
+        let of = |path: &str| argument(Path::new(path), "KIT");
+        assert_eq!(of("/home/alice/prod-4f.kit"), "/home/alice/prod-4f.kit");
+        for path in [
+            "/tmp/$(reboot).kit",
+            "/tmp/a b.kit",
+            "/tmp/`x`.kit",
+            "/tmp/'.kit",
+            "/tmp/a\nb",
+        ] {
+            assert_eq!(of(path), "KIT", "{path}");
+        }
     }
 
     #[test]

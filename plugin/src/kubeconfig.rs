@@ -142,9 +142,12 @@ impl Config {
             let (Some(exec), Some(cluster)) = (exec, self.cluster(&named.context)) else {
                 return false;
             };
-            let issuers = [exec.issuer(), cluster.issuer()];
-            let is_its_issuer = |own: &str| issuers.into_iter().flatten().any(|issuer| same(issuer, own));
-            exec.ours().is_some() && (same(&cluster.server, server) || issuer.is_some_and(is_its_issuer))
+            let names =
+                |named: Option<&str>| issuer.is_some_and(|own| named.is_some_and(|named| same(named, own)));
+            // What stands in the cluster's entry is told to a plugin that asks for it.
+            let told =
+                exec.provide_cluster_info && (same(&cluster.server, server) || names(cluster.issuer()));
+            exec.gives_credentials() && (told || names(exec.issuer()))
         })
     }
 
@@ -183,6 +186,16 @@ impl Exec {
             ("kubectl", Some("gatepass")) => Some(Ours::AsPlugin),
             _ => None,
         }
+    }
+
+    /// Whether it runs this program for a credential.
+    fn gives_credentials(&self) -> bool {
+        let args = match self.ours() {
+            None => return false,
+            Some(Ours::Directly) => &self.args[..],
+            Some(Ours::AsPlugin) => self.args.get(1..).unwrap_or_default(),
+        };
+        args.first().is_some_and(|arg| arg == "get-credential")
     }
 
     /// URL of the issuer that its arguments or its environment name.
@@ -224,7 +237,7 @@ mod tests {
     #[test]
     fn a_context_runs_us_for_its_api_server_and_for_its_issuer() {
         const ISSUER: &str = "https://issuer.example.com/";
-        let exec = |args: Value, env: Value| json!({"command": "/usr/bin/kubectl-gatepass", "args": args, "env": env});
+        let exec = |args: Value, env: Value| json!({"command": "/usr/bin/kubectl-gatepass", "args": args, "env": env, "provideClusterInfo": true});
         let plain = || exec(json!(["get-credential"]), Value::Null);
         let extension = json!([{"name": EXTENSION, "extension": {"issuer": "https://issuer.example.com"}}]);
         let elsewhere = "https://elsewhere.example.com";
@@ -249,6 +262,12 @@ mod tests {
                 "{args}"
             );
         }
+        let mut blind = plain();
+        blind["provideClusterInfo"] = json!(false);
+        assert!(!config(blind, Value::Null).runs_us_for("https://api.example.com:6443", None));
+        let mut login = plain();
+        login["args"] = json!(["login"]);
+        assert!(!config(login, Value::Null).runs_us_for("https://api.example.com:6443", None));
         let mut another = plain();
         another["command"] = json!("kubelogin");
         assert!(!config(another, Value::Null).runs_us_for("https://api.example.com:6443", None));

@@ -1,4 +1,4 @@
-//! What a running program has in its memory, as root or whoever runs it can read it.
+//! What a running program has in its memory, as root can read it.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;

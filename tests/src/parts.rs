@@ -27,6 +27,8 @@ pub enum Part {
     Terminal,
     /// The right to cut programs off from every network, and Python to bring loopback up again.
     NetworkNamespace,
+    /// The right to read other programs' memory, which ours forbid to everybody but root.
+    Memory,
     /// ssh-keygen.
     OpenSsh,
     /// age-keygen and age-plugin-pq.
@@ -172,6 +174,7 @@ impl Part {
             Self::Chromium => programs(&["chromium"]),
             Self::Terminal => programs(&["setsid"]),
             Self::NetworkNamespace => programs(&["unshare", "python3"]),
+            Self::Memory => None,
             Self::OpenSsh => programs(&["ssh-keygen"]),
             Self::Age => ["age-keygen", "age-plugin-pq"]
                 .map(age)
@@ -190,6 +193,7 @@ impl Part {
             Self::Confinement => {
                 (!is_root()).then(|| "only root may confine a program as a node does".to_owned())
             }
+            Self::Memory => (!is_root()).then(|| "only root may read other programs' memory".to_owned()),
             Self::NetworkNamespace => alone::refused(),
             _ => None,
         }

@@ -1,7 +1,7 @@
 //! Plugins of age: a real one that needs no hardware, and a script that does what a test tells it.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -59,8 +59,15 @@ pub fn install_fake(person: &Person, deed: &str) {
 /// The same under another plugin's name.
 pub fn install_fake_as(person: &Person, program: &str, deed: &str) {
     let path = in_path(person, program);
-    fs::write(&path, SCRIPT.replace("DEED", deed)).expect("the scratch directory is writable");
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("it is ours");
+    let text = path.with_extension("text");
+    fs::write(&text, SCRIPT.replace("DEED", deed)).expect("the scratch directory is writable");
+    // By another process: what this one has open for writing, what other tests start meanwhile may have open, too, and nothing
+    // runs that is (ETXTBSY).
+    let installed = Command::new("install")
+        .args(["-m", "755"])
+        .args([&text, &path])
+        .status();
+    assert!(installed.expect("Debian's coreutils have it").success());
 }
 
 /// The body of a stanza: base64 without padding in lines of 64, the last of which is shorter (age's specification, "ABNF

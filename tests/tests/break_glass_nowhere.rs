@@ -17,7 +17,7 @@ use gatepass_break_glass::share::Share;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 static SITE: Site = Site::new("break_glass_nowhere");
-const PARTS: &[Part] = &[Part::ControlPlane];
+const PARTS: &[Part] = &[Part::ControlPlane, Part::Memory];
 
 /// In an init apart, after the invitation.
 const ROUNDS: usize = 4;

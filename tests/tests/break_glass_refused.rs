@@ -73,7 +73,20 @@ fn less_than_a_quorum_opens_nothing_and_one_holder_is_not_two() {
     twice.wait_for("waiting for the text of 1 of: bob, carol");
     gives_up(twice);
 
-    // Nor is she, here and once more through the chat.
+    // One too many does no harm.
+    let more: Vec<_> = ["bob", "carol"]
+        .iter()
+        .flat_map(|name| own_share(quorum.person(name)))
+        .collect();
+    let more: Vec<_> = more.iter().map(String::as_str).collect();
+    let mut all = quorum.open_with_share("alice", &more);
+    agree(&mut all);
+    agree(&mut all);
+    all.wait_for("A quorum has agreed; this share file is not needed: ");
+    all.finish().expect_ok();
+    alice.run(&["close"]).expect_ok();
+
+    // Nor is she two, here and once more through the chat.
     let mut opener = quorum.open_with_share("alice", &[]);
     agree(&mut opener);
     let request = opener.text();
@@ -603,7 +616,8 @@ fn an_agreement_of_more_than_half_an_hour_ago_is_asked_for_once_more() {
         opener.tell(&commitment);
         bob.tell(&opener.text());
         if let Some(answer) = answer {
-            bob.wait_for("bob: you agreed 31 minutes ago. Do you still? [yes/no]");
+            bob.wait_for("bob: you agreed 3");
+            bob.wait_for(" minutes ago. Do you still? [yes/no]");
             bob.tell(answer);
         }
         if answer == Some("no") {
@@ -665,6 +679,19 @@ fn an_init_that_somebody_ends_or_does_not_confirm_leaves_nothing_behind() {
     let words = "bob did not confirm the kit";
     assert!(!run.ok && run.stderr.contains(words), "{}", run.stderr);
     assert!(run.stderr.contains("Nothing was written"), "{}", run.stderr);
+    assert_eq!((left(), made()), (0, before));
+    // Nor is anything lost that holders confirmed.
+    let mut full = init();
+    full.wait_for("[yes/no]");
+    full.tell("yes");
+    full.wait_for("carol: it opens");
+    fs::remove_dir(&out).expect("it is empty");
+    full.tell("yes");
+    full.wait_for("Try again? (With no, what the holders confirmed is lost.) [yes/no]");
+    full.tell("no");
+    full.wait_for("Nothing was written; this kit is gone.");
+    assert!(!full.finish().ok);
+    fs::create_dir(&out).expect("the table is writable");
     assert_eq!((left(), made()), (0, before));
     let mut good = init();
     talk(&mut good, &mut [], &[("[yes/no]", "yes")]);

@@ -204,17 +204,17 @@ impl<'k> Opening<'k> {
     }
 
     fn take(&mut self, number: u16, text: &Commitment) -> Progress {
-        self.seen.insert(text.commitments.clone());
         self.commitments.insert(number, text.commitments.clone());
         self.progress()
     }
 
     /// Nonces are used once: whoever has signed has to commit anew as well.
     fn start_over(&mut self, number: u16, text: &Commitment) -> Progress {
-        self.seen.insert(text.commitments.clone());
+        self.seen
+            .extend(std::mem::take(&mut self.commitments).into_values());
         self.signing = None;
         self.shares.clear();
-        self.commitments = BTreeMap::from([(number, text.commitments.clone())]);
+        self.commitments.insert(number, text.commitments.clone());
         Progress::Restarted {
             by: text.holder.clone(),
         }

@@ -23,7 +23,7 @@ use super::{
     person::Terminal,
     verify,
 };
-use crate::{cli::break_glass::Shares, clock::Clock, error::Error};
+use crate::{cli::break_glass::Shares, clock::Clock, error::Error, escape};
 
 /// What a ceremony is held with.
 pub struct Stage<'a> {
@@ -74,6 +74,13 @@ impl<'k> Stage<'k> {
         };
         let (hash, drill) = (asked.request.hash(), drill(&asked.request));
         for path in self.share_files(shares)? {
+            if rounds.opening.progress() == Progress::Complete {
+                self.terminal.say(&format!(
+                    "\n{drill}A quorum has agreed; this share file is not needed: {}",
+                    escape::path(&path)
+                ));
+                continue;
+            }
             match self.agree(&path, &shares.identities, &asked.request, &rounds.here) {
                 Ok(one) => self.commit(one, &mut rounds)?,
                 // One slip must not end a ceremony for everybody.

@@ -68,19 +68,26 @@ impl<'a> Delivery<'a> {
     /// Lets each holder open their share and confirm the kit, and writes everything when all have. Before that there is nothing
     /// but in this program's memory, so an init or a reshare that somebody ends leaves nothing behind. `event` says in the log
     /// how the kit came to be.
-    pub(super) fn all(&self, shares: Vec<(Name, KeyPackage)>, event: Event) -> Result<(), BreakGlassError> {
+    pub(super) fn all(&self, shares: Vec<(Name, KeyPackage)>, event: Event) -> Result<(), Error> {
         let files = self.encrypt(shares)?;
-        if let Err(error) = self.confirm_all(&files) {
-            self.desk.terminal.say("Nothing was written; this kit is gone.");
-            return Err(error);
+        let delivered = self.confirm_all(&files).map_err(Error::from).and_then(|()| {
+            self.desk
+                .until("what the holders confirmed", || Ok(self.write_all(&files)?))
+        });
+        match delivered {
+            Ok(()) => self.journal.note(event),
+            Err(_) => self.desk.terminal.say("Nothing was written; this kit is gone."),
         }
-        self.journal.add(event)?;
+        delivered
+    }
+
+    /// Everything or nothing, for nobody else has any of it.
+    fn write_all(&self, files: &[ShareFile]) -> Result<(), BreakGlassError> {
         let mut written = Vec::new();
         let delivered = self
-            .write(&files, &mut written)
+            .write(files, &mut written)
             .and_then(|()| self.publish(&mut written));
         if delivered.is_err() {
-            // Nobody else has it.
             for path in &written {
                 let _ = fs::remove_file(path);
             }
@@ -113,13 +120,16 @@ impl<'a> Delivery<'a> {
     /// Encrypts each share to its holder.
     fn encrypt(&self, shares: Vec<(Name, KeyPackage)>) -> Result<Vec<ShareFile>, BreakGlassError> {
         let terminal = &self.desk.terminal;
+        let file = |ending: &str| self.dir.join(self.file(ending));
+        // Better known now than when everybody has typed a passphrase.
+        let holders = shares.iter().map(|(holder, _)| file(&format!("{holder}.share")));
+        let mut paths = [file("kit"), file("crt")].into_iter().chain(holders);
+        if let Some(path) = paths.find(|path| path.exists()) {
+            return Err(BreakGlassError::Exists(path));
+        }
         let mut files = Vec::new();
         for (holder, key) in shares {
-            let path = self.dir.join(self.file(&format!("{holder}.share")));
-            // Better known now than when everybody has typed a passphrase.
-            if path.exists() {
-                return Err(BreakGlassError::Exists(path));
-            }
+            let path = file(&format!("{holder}.share"));
             let lock = self.lock(&holder)?;
             if lock == Lock::Passphrase {
                 terminal.say(&format!("\n{holder}: only you look at this terminal now."));
@@ -214,7 +224,7 @@ impl<'a> Delivery<'a> {
             kept,
             ca_path.display(),
             shares.join("\n"),
-            kit_path.display(),
+            escape::argument(&kit_path, "KIT"),
         ));
         Ok(())
     }

@@ -195,8 +195,8 @@ pub(super) fn can_lock<'h>(
     Ok(())
 }
 
-fn side_by_side(command: &Init, draft: &Draft, desk: &Desk<'_>) -> Result<(), BreakGlassError> {
-    let (kit, shares) = keygen::side_by_side(draft, &mut OsRng)?;
+fn side_by_side(command: &Init, draft: &Draft, desk: &Desk<'_>) -> Result<(), Error> {
+    let (kit, shares) = keygen::side_by_side(draft, &mut OsRng).map_err(BreakGlassError::from)?;
     let identities = identities(&command.identities)?.into_iter();
     let identities = identities.map(|(name, path)| (Some(name), path));
     let delivery = Delivery::new(&kit, &command.out, desk, identities);

@@ -1,7 +1,9 @@
 //! `reshare`: other holders, or other shares, for the same authority.
 
+use frost_ed25519::keys::KeyPackage;
 use gatepass_break_glass::{
     approver::fit,
+    kit::Kit,
     log::Event,
     name::Name,
     reshare::{Change, check, reshare as reshare_shares},
@@ -17,12 +19,46 @@ use super::{
     kits::Kits,
     open::Desk,
 };
-use crate::cli::break_glass::Reshare;
+use crate::{cli::break_glass::Reshare, error::Error};
 
 /// Replaces or removes holders.
-pub(super) fn reshare(command: &Reshare, desk: &Desk<'_>) -> Result<(), BreakGlassError> {
+pub(super) fn reshare(command: &Reshare, desk: &Desk<'_>) -> Result<(), Error> {
     let terminal = &desk.terminal;
     let kit = Kits::new(desk.paths).kit(command.which.kit.as_deref())?;
+    let (change, new, shares) = make(command, &kit, desk)?;
+    let identities = command.shares.identities.iter().map(|path| (None, path.clone()));
+    let delivery = Delivery::new(&new, &command.out, desk, identities);
+    let reshared = Event::Reshared {
+        previous: kit.hash(),
+        kit: new.hash(),
+        removed: change.remove.clone(),
+        added: change.add.iter().map(|(name, _)| name.clone()).collect(),
+    };
+    delivery.all(shares, reshared)?;
+    for name in change
+        .remove
+        .iter()
+        .filter(|name| new.payload().limits.openers.contains(name))
+    {
+        terminal.say(&format!(
+            "\n{name} holds no share any more, and is still among those who may open."
+        ));
+    }
+    let threshold = kit.payload().threshold;
+    terminal.say(&format!(
+        "\nREMEMBER: {threshold} OLD shares still sign. Every holder who stays destroys their old share file now; the API server's \
+         bundle stays as it is, for the authority is the same."
+    ));
+    Ok(())
+}
+
+/// Makes the next revision of the kit and its shares with those who are present, in memory alone.
+fn make(
+    command: &Reshare,
+    kit: &Kit,
+    desk: &Desk<'_>,
+) -> Result<(Change, Kit, Vec<(Name, KeyPackage)>), BreakGlassError> {
+    let terminal = &desk.terminal;
     let remove: Result<_, _> = command.remove.iter().cloned().map(Name::try_from).collect();
     let mut change = Change {
         remove: remove?,
@@ -33,7 +69,7 @@ pub(super) fn reshare(command: &Reshare, desk: &Desk<'_>) -> Result<(), BreakGla
         let lock = locked(&name, &[recipient])?;
         change.add.push((name, lock.into()));
     }
-    check(&kit, &change)?;
+    check(kit, &change)?;
     writable(&command.out)?;
     if change == Change::default() {
         terminal.say("Nobody is removed or added: all holders get new shares.");
@@ -69,7 +105,7 @@ pub(super) fn reshare(command: &Reshare, desk: &Desk<'_>) -> Result<(), BreakGla
         };
         let share = holders::open(&path, &command.shares.identities, terminal)?;
         let name = share.holder().clone();
-        let _newer_is_fine_here = fit(&share, &kit)?;
+        let _newer_is_fine_here = fit(&share, kit)?;
         if present.iter().any(|(other, _)| *other == name) {
             return Err(BreakGlassError::Twice(name));
         }
@@ -79,34 +115,12 @@ pub(super) fn reshare(command: &Reshare, desk: &Desk<'_>) -> Result<(), BreakGla
         present.push((name, share.key_package().clone()));
     }
     let now = desk.clock.now().unix_timestamp();
-    let (new, shares) = reshare_shares(&kit, present, change.clone(), now, &mut OsRng)?;
+    let (new, shares) = reshare_shares(kit, present, change.clone(), now, &mut OsRng)?;
     terminal.say("What changes:");
     for line in new.payload().differences(kit.payload()) {
         terminal.say(&format!("  {line}"));
     }
-    let identities = command.shares.identities.iter().map(|path| (None, path.clone()));
-    let delivery = Delivery::new(&new, &command.out, desk, identities);
-    let reshared = Event::Reshared {
-        previous: kit.hash(),
-        kit: new.hash(),
-        removed: change.remove.clone(),
-        added: change.add.iter().map(|(name, _)| name.clone()).collect(),
-    };
-    delivery.all(shares, reshared)?;
-    for name in change
-        .remove
-        .iter()
-        .filter(|name| new.payload().limits.openers.contains(name))
-    {
-        terminal.say(&format!(
-            "\n{name} holds no share any more, and is still among those who may open."
-        ));
-    }
-    terminal.say(&format!(
-        "\nREMEMBER: {threshold} OLD shares still sign. Every holder who stays destroys their old share file now; the API server's \
-         bundle stays as it is, for the authority is the same."
-    ));
-    Ok(())
+    Ok((change, new, shares))
 }
 
 /// What is to change, in words.

@@ -301,13 +301,13 @@ pub struct Verify {
     #[arg(long)]
     pub keep: bool,
     /// Print the page for a tired person, plain text
-    #[arg(long, conflicts_with_all = ["ca", "output"])]
+    #[arg(long, conflicts_with_all = ["ca", "output", "share", "keep"])]
     pub print: bool,
     /// Print the authority's certificate (PEM), for the API server's client CA bundle
-    #[arg(long, conflicts_with = "output")]
+    #[arg(long, conflicts_with_all = ["output", "share", "keep"])]
     pub ca: bool,
     /// Print a kubeconfig for this cluster alone, for a machine whose own does not run kubectl-gatepass
-    #[arg(long, conflicts_with_all = ["print", "ca", "output"])]
+    #[arg(long, conflicts_with_all = ["print", "ca", "output", "share", "keep"])]
     pub kubeconfig: bool,
     /// How to print it
     #[arg(short, long, value_enum, default_value_t = Output::Text)]

@@ -13,13 +13,15 @@ use crate::{
 const CHECK: &str = "kubeconfig";
 const EXAMPLE: &str = "write it as in: kubectl-gatepass --help";
 
-/// The lines, and the commands that kubectl is told to run.
+/// The lines, and the commands that kubectl is told to run. `without_issuer` are the API servers of clusters that have none: there
+/// is nothing there but break-glass.
 pub(super) fn lines(
     config: &Result<Config, KubeconfigError>,
     has_default_issuer: bool,
+    without_issuer: &[&str],
 ) -> (Vec<Line>, Vec<String>) {
     let line = match config {
-        Ok(config) => return judge(config, has_default_issuer),
+        Ok(config) => return judge(config, has_default_issuer, without_issuer),
         Err(error @ KubeconfigError::Kubectl(_)) => {
             let next = "install kubectl and have it in PATH, and see that the kubeconfig can be read";
             Line::failed(CHECK, error.to_string(), next)
@@ -29,7 +31,7 @@ pub(super) fn lines(
     (vec![line], Vec::new())
 }
 
-fn judge(config: &Config, has_default_issuer: bool) -> (Vec<Line>, Vec<String>) {
+fn judge(config: &Config, has_default_issuer: bool, without_issuer: &[&str]) -> (Vec<Line>, Vec<String>) {
     let ours: BTreeMap<_, _> = config
         .users
         .iter()
@@ -60,7 +62,9 @@ fn judge(config: &Config, has_default_issuer: bool) -> (Vec<Line>, Vec<String>) 
         if exec.issuer().is_some() || has_default_issuer {
             continue;
         }
-        let cluster = config.cluster(&context.context);
+        let cluster = config
+            .cluster(&context.context)
+            .filter(|cluster| !without_issuer.contains(&cluster.server.as_str()));
         if let Some(says) = cluster.and_then(|cluster| issuer_fault(cluster, exec)) {
             let says = format!("context {}: {says}", Escaped(&context.name));
             lines.push(Line::failed(CHECK, says, EXAMPLE));
@@ -187,7 +191,7 @@ mod tests {
             "clusters": [{"name": "prod", "cluster": {"server": "s", "extensions": extension}}],
             "contexts": [{"name": "prod", "context": {"cluster": "prod", "user": "g"}}],
         });
-        judge(&serde_json::from_value(config).unwrap(), false).0
+        judge(&serde_json::from_value(config).unwrap(), false, &["glass only"]).0
     }
 
     fn states(lines: &[Line]) -> Vec<State> {
@@ -260,9 +264,30 @@ mod tests {
     }
 
     #[test]
+    fn where_there_is_nothing_but_break_glass_no_issuer_is_missed() {
+        let config = |server| {
+            json!({
+                "users": [{"name": "g", "user": {"exec": exec()}}],
+                "clusters": [{"name": "prod", "cluster": {"server": server}}],
+                "contexts": [{"name": "prod", "context": {"cluster": "prod", "user": "g"}}],
+            })
+        };
+        let judged = |server| {
+            judge(
+                &serde_json::from_value(config(server)).unwrap(),
+                false,
+                &["glass only"],
+            )
+            .0
+        };
+        assert_eq!(states(&judged("glass only")), [State::Ok]);
+        assert_eq!(states(&judged("another")), [State::Ok, State::Failed]);
+    }
+
+    #[test]
     fn an_empty_kubeconfig_has_no_user_of_ours() {
         let empty = json!({"kind": "Config", "clusters": null, "users": null, "contexts": null});
-        let (lines, commands) = judge(&serde_json::from_value(empty).unwrap(), false);
+        let (lines, commands) = judge(&serde_json::from_value(empty).unwrap(), false, &[]);
         assert_eq!(states(&lines), [State::Warning]);
         assert!(commands.is_empty());
     }

@@ -331,6 +331,9 @@ impl Windows {
                 remove(&path).map_err(|source| KeyStays::File { path, source })
             }
             KeyPlace::Store => {
+                // An `open` that fell back to a file before it came to the keyring may have left one.
+                let path = self.key_path(window);
+                remove(&path).map_err(|source| KeyStays::File { path, source })?;
                 let deleted = store
                     .map_err(Clone::clone)
                     .and_then(|store| store.delete(&entry(window)));
