@@ -73,6 +73,13 @@ fn less_than_a_quorum_opens_nothing_and_one_holder_is_not_two() {
     twice.wait_for("waiting for the text of 1 of: bob, carol");
     gives_up(twice);
 
+    // What is no share file is known before anybody was asked for anything.
+    let key = text(&alice.identity());
+    for wrong in [["--share", &key], ["--identity", "nosuch"]] {
+        let run = alice.run(&[&["open", "--reason", "IdP down"], &wrong[..]].concat());
+        assert!(!run.ok && !run.stderr.contains("What is asked"), "{}", run.stderr);
+    }
+
     // One too many does no harm.
     let more: Vec<_> = ["bob", "carol"]
         .iter()
@@ -84,7 +91,27 @@ fn less_than_a_quorum_opens_nothing_and_one_holder_is_not_two() {
     agree(&mut all);
     all.wait_for("A quorum has agreed; this share file is not needed: ");
     all.finish().expect_ok();
+    let first = windows(alice)[0]["credentialId"].clone();
+
+    // Whoever is in already is told so, and the first certificate is not forgotten.
+    let mut second = quorum.open("alice", &[]);
+    second.wait_for("A window for prod is open until ");
+    second.wait_for("in its place? [yes/no]");
+    second.tell("no");
+    assert!(second.finish().stderr.contains("nothing was asked"));
+    assert_eq!(windows(alice)[0]["credentialId"], first);
+    let mut second = quorum.open_with_share("alice", &more);
+    second.wait_for("in its place? [yes/no]");
+    second.tell("yes");
+    agree(&mut second);
+    agree(&mut second);
+    second.wait_for("It took the place of the window that was open");
+    second.wait_for(first.as_str().expect("an ID"));
+    second.finish().expect_ok();
+    assert_eq!(windows(alice).len(), 1);
+    assert_ne!(windows(alice)[0]["credentialId"], first);
     alice.run(&["close"]).expect_ok();
+    alice.run(&["report"]).expect_ok();
 
     // Nor is she two, here and once more through the chat.
     let mut opener = quorum.open_with_share("alice", &[]);
@@ -590,6 +617,7 @@ fn a_late_holder_takes_the_place_of_one_who_is_gone_only_if_the_opener_says_so()
         }
         opener.wait_for("The glass is broken");
         opener.finish().expect_ok();
+        quorum.person("alice").run(&["close"]).expect_ok();
     }
 }
 
@@ -634,6 +662,7 @@ fn an_agreement_of_more_than_half_an_hour_ago_is_asked_for_once_more() {
         opener.tell(&bob.text());
         opener.wait_for("The glass is broken");
         opener.finish().expect_ok();
+        quorum.person("alice").run(&["close"]).expect_ok();
         let run = bob.finish().expect_ok();
         assert_eq!(
             run.stderr.contains("Do you still?"),

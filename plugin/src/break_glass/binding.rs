@@ -6,6 +6,7 @@ use gatepass_break_glass::certificate::GROUP;
 use serde::Deserialize;
 use url::form_urlencoded::byte_serialize;
 
+use super::context::Context;
 use crate::{
     cli::Connection,
     escape::Escaped,
@@ -45,8 +46,18 @@ impl Binding {
     }
 }
 
-/// Asks the cluster of kubectl's current context; the answer in words.
-pub fn words() -> String {
+/// Asks the cluster of kubectl's current context, if that is this API server's; the answer in words.
+pub fn words(server: &str) -> String {
+    let here = Context::current().map(|context| context.server);
+    if let Ok(here) = here
+        && here.trim_end_matches('/') != server.trim_end_matches('/')
+    {
+        let why = format!(
+            "kubectl's current context names another API server ({})",
+            Escaped(&here)
+        );
+        return Binding::CannotTell(why).words();
+    }
     match wait_for(async { Ok(binding(&Connection::default()).await) }) {
         Ok(binding) => binding.words(),
         Err(error) => Binding::CannotTell(error.to_string()).words(),

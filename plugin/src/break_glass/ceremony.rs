@@ -17,7 +17,6 @@ use time::Duration;
 
 use super::{
     error::BreakGlassError,
-    files::read,
     holders,
     journal::{Journal, asked},
     person::Terminal,
@@ -155,8 +154,8 @@ impl<'k> Stage<'k> {
                  machines):",
             )?;
             let Some(path) = answer else { break };
-            match read(&path) {
-                Ok(_) => files.push(path),
+            match holders::share_file(&path) {
+                Ok(()) => files.push(path),
                 Err(error) => self.terminal.say(&format!(
                     "  {error}; type it again, or Enter if nobody else is here"
                 )),

@@ -94,6 +94,15 @@ fn text(path: &Path, bytes: &[u8]) -> Result<String, BreakGlassError> {
     text.map_err(|_| file_error(path, io::Error::other("it is no text")))
 }
 
+/// That something to read lies at a path. It is not read: a pipe gives what it holds once.
+pub(super) fn is_there(path: &Path) -> Result<(), BreakGlassError> {
+    let found = path.metadata().and_then(|found| match found.is_dir() {
+        true => Err(io::ErrorKind::IsADirectory.into()),
+        false => Ok(()),
+    });
+    found.map_err(|source| file_error(path, source))
+}
+
 /// That files can be written into a directory, before people have done their part.
 pub(super) fn writable(dir: &Path) -> Result<(), BreakGlassError> {
     tempfile::tempfile_in(dir)

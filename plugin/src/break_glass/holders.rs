@@ -10,10 +10,35 @@ use gatepass_break_glass::{
     share::{Share, ShareError, has_passphrase},
 };
 
-use super::{error::BreakGlassError, files::read, person::Terminal};
+use super::{
+    error::BreakGlassError,
+    files::{is_there, read},
+    person::Terminal,
+};
+use crate::cli::break_glass::Shares;
 
 /// How often a holder may name the wrong file, or none.
 const ATTEMPTS: usize = 10;
+
+/// That all files can be read which somebody has named, and the share files are such: better known before holders have done
+/// their part.
+pub fn readable(shares: &Shares) -> Result<(), BreakGlassError> {
+    for path in &shares.identities {
+        is_there(path)?;
+    }
+    shares.files.iter().try_for_each(|path| share_file(path))
+}
+
+/// That a share file lies at a path, as far as shows before anybody opens it.
+pub fn share_file(path: &Path) -> Result<(), BreakGlassError> {
+    match is_age(&read(path)?) {
+        true => Ok(()),
+        false => Err(BreakGlassError::Share {
+            path: path.to_owned(),
+            source: ShareError::NotEncrypted,
+        }),
+    }
+}
 
 /// Opens a share file with the keys in `identities`, or asks its holder for the file with the key, or for the passphrase.
 pub fn open(path: &Path, identities: &[PathBuf], terminal: &Arc<Terminal>) -> Result<Share, BreakGlassError> {

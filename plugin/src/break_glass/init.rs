@@ -19,7 +19,7 @@ use super::{
     context::Context,
     delivery::{Delivery, made},
     error::BreakGlassError,
-    files::{read_text, writable},
+    files::{is_there, read_text, writable},
     join::join,
     kits::Kits,
     open::Desk,
@@ -196,9 +196,17 @@ pub(super) fn can_lock<'h>(
 }
 
 fn side_by_side(command: &Init, draft: &Draft, desk: &Desk<'_>) -> Result<(), Error> {
+    let own = identities(&command.identities)?;
+    for (name, path) in &own {
+        if !draft.holders.iter().any(|(holder, _)| holder == name) {
+            let names = Name::list(draft.holders.iter().map(|(name, _)| name));
+            let why = format!("--identity {name}=…: there is no such holder; there are {names}");
+            return Err(BreakGlassError::Typed(why).into());
+        }
+        is_there(path)?;
+    }
     let (kit, shares) = keygen::side_by_side(draft, &mut OsRng).map_err(BreakGlassError::from)?;
-    let identities = identities(&command.identities)?.into_iter();
-    let identities = identities.map(|(name, path)| (Some(name), path));
+    let identities = own.into_iter().map(|(name, path)| (Some(name), path));
     let delivery = Delivery::new(&kit, &command.out, desk, identities);
     delivery.all(shares, made(&kit))
 }

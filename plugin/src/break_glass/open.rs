@@ -18,7 +18,8 @@ use super::{
     ceremony::Stage,
     entry,
     error::BreakGlassError,
-    files::{read, replace, writable},
+    files::{replace, writable},
+    holders,
     journal::Journal,
     kits::{Kits, file_name},
     outage,
@@ -30,6 +31,7 @@ use crate::{
     cli::break_glass::{Ceremony, Open, Recertify},
     clock::Clock,
     error::Error,
+    escape::Escaped,
     keys::CredentialKey,
     paths::Paths,
     run::wait_for,
@@ -161,15 +163,28 @@ pub fn open(command: &Open, mut desk: Desk<'_>, out: &mut impl Write) -> Result<
         .limits
         .allow(&by, seconds)
         .map_err(BreakGlassError::Typed)?;
-    for path in &command.ceremony.shares.files {
-        read(path)?;
-    }
+    holders::readable(&command.ceremony.shares)?;
     if let Some(issuer) = &payload.issuer
         && !command.even_if_they_answer
     {
         desk.settings.issuer = IssuerUrl::parse(issuer).ok();
         if outage::both_answer(&desk.settings, desk.paths, desk.clock) == Some(true) {
             return Err(BreakGlassError::TheyAnswer(issuer.clone()).into());
+        }
+    }
+    let windows = Windows::new(desk.paths);
+    let open = || {
+        let open = windows.find(desk.clock.now()).open.into_iter();
+        open.filter(|window| window.is_of(&kit)).collect::<Vec<_>>()
+    };
+    for window in open() {
+        let question = format!(
+            "A window for {} is open until {} UTC, and kubectl uses it. Ask the quorum for another one, in its place?",
+            Escaped(&window.cluster),
+            shown_time(window.not_after)
+        );
+        if !desk.terminal.yes(&question)? {
+            return Err(BreakGlassError::Typed("nothing was asked".into()).into());
         }
     }
     let journal = Journal::new(desk.paths, desk.clock, &desk.terminal);
@@ -201,7 +216,7 @@ pub fn open(command: &Open, mut desk: Desk<'_>, out: &mut impl Write) -> Result<
         forced: command.even_if_they_answer,
     };
     let window = Window::new(&window, desk.clock.now(), offset).map_err(Error::Window)?;
-    let windows = Windows::new(desk.paths);
+    let replaced = open();
     desk.until(SIGNED, || {
         let store = desk.settings.store(desk.paths);
         let now = desk.clock.now();
@@ -210,6 +225,17 @@ pub fn open(command: &Open, mut desk: Desk<'_>, out: &mut impl Write) -> Result<
     })?;
     desk.terminal
         .say(&opened(&by, &certificate, payload.issuer.is_some()));
+    for window in replaced {
+        desk.terminal.say(&format!(
+            "It took the place of the window that was open. That one's certificate lives until {} UTC; if its key may have been copied:\n  \
+             kubectl gatepass revoke --credential-id {}",
+            shown_time(window.not_after),
+            window.credential_id
+        ));
+        journal.note(Event::Closed {
+            credential_id: window.credential_id,
+        });
+    }
     if let Some(words) = entry::words(&kit, command.ceremony.which.kit.as_deref()) {
         desk.terminal.say(&words);
     }
@@ -236,6 +262,7 @@ fn opened(by: &Name, certificate: &Certificate, has_issuer: bool) -> String {
 pub fn drill(command: &Ceremony, desk: &Desk<'_>, out: &mut impl Write) -> Result<(), Error> {
     let kit = Kits::new(desk.paths).kit(command.which.kit.as_deref())?;
     let by = desk.name(command.by.as_deref())?;
+    holders::readable(&command.shares)?;
     let journal = Journal::new(desk.paths, desk.clock, &desk.terminal);
     desk.terminal
         .say("DRILL: both rounds are held, and nobody gets access by it.\n");
@@ -255,7 +282,7 @@ pub fn drill(command: &Ceremony, desk: &Desk<'_>, out: &mut impl Write) -> Resul
         Name::list(&holders)
     ));
     desk.offset(&kit);
-    desk.terminal.say(&binding::words());
+    desk.terminal.say(&binding::words(&kit.payload().server));
     if let Some(words) = entry::words(&kit, command.which.kit.as_deref()) {
         desk.terminal.say(&words);
     }
@@ -268,6 +295,7 @@ pub fn recertify(command: &Recertify, desk: &Desk<'_>, out: &mut impl Write) -> 
     let kit = kits.kit(command.ceremony.which.kit.as_deref())?;
     let by = desk.name(command.ceremony.by.as_deref())?;
     writable(&command.out)?;
+    holders::readable(&command.ceremony.shares)?;
     let journal = Journal::new(desk.paths, desk.clock, &desk.terminal);
     let mut next = kit.payload().clone();
     next.revision += 1;

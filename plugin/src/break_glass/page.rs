@@ -15,7 +15,11 @@ pub(super) fn page(kit: &Kit, now: OffsetDateTime) -> String {
         .map(|holder| holder.name.as_str())
         .collect();
     let kit_file = file_name(kit, "kit");
-    let share = |name: &str| file_name(kit, &format!("{name}.share"));
+    // Later shares were written with their revision, which the kit does not tell.
+    let share = |name: &str| match payload.revision {
+        1 => file_name(kit, &format!("{name}.share")),
+        _ => file_name(kit, &format!("*{name}.share (the newest)")),
+    };
     let threshold = payload.threshold;
     let minutes = payload.limits.longest_seconds / 60;
     let who = match payload.limits.openers.is_empty() {

@@ -71,6 +71,7 @@ fn make(
     }
     check(kit, &change)?;
     writable(&command.out)?;
+    holders::readable(&command.shares)?;
     if change == Change::default() {
         terminal.say("Nobody is removed or added: all holders get new shares.");
     }

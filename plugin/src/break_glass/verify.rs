@@ -105,7 +105,7 @@ fn show(kit: &Kit, output: Output, now: OffsetDateTime, out: &mut impl Write) ->
             json!({
                 "name": holder.name,
                 "recipients": holder.recipients.iter().map(|text| recipient_words(text)).collect::<Vec<_>>(),
-                "confirmed": rfc3339(holder.confirmed),
+                "confirmed": (holder.confirmed > 0).then(|| rfc3339(holder.confirmed)),
                 "due": due.contains(&holder.name),
             })
         })
@@ -178,11 +178,12 @@ pub(super) fn words(kit: &Kit, due: &[Name]) -> String {
         } else {
             ""
         };
-        lines.push(format!(
-            "    {:<12}last proved their share {}{due}",
-            holder.name.as_str(),
-            rfc3339(holder.confirmed)
-        ));
+        // 0 is who has a share since a reshare and has not signed with it.
+        let proved = match holder.confirmed {
+            0 => "has not proved their new share yet".to_owned(),
+            at => format!("last proved their share {}", rfc3339(at)),
+        };
+        lines.push(format!("    {:<12}{proved}{due}", holder.name.as_str()));
         for recipient in &holder.recipients {
             lines.push(format!(
                 "                locked to {}",
