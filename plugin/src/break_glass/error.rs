@@ -162,7 +162,7 @@ impl BreakGlassError {
             Self::NoKit => {
                 "get the kit (it is public) from whoever keeps it: kubectl gatepass break-glass verify KIT --keep".into()
             }
-            Self::WhichKit(_) => "name one with --kit FILE".into(),
+            Self::WhichKit(_) => "name one: --kit FILE (for verify: its path alone)".into(),
             Self::Exists(_) => "name another directory with --out".into(),
             Self::TheyAnswer(issuer) => format!(
                 "log in as always: kubectl-gatepass login {}; if that is of no use, add --even-if-they-answer",

@@ -16,7 +16,10 @@ use super::{
     log_file,
     server::{self, Trusts},
 };
-use crate::{escape::Escaped, paths::Paths};
+use crate::{
+    escape::{Escaped, argument},
+    paths::Paths,
+};
 
 /// How things stand with one kit.
 pub struct Standing {
@@ -166,6 +169,10 @@ impl Standing {
         };
         let payload = kit.payload();
         let mut faults = Vec::new();
+        // Each names its kit: there may be several.
+        let file = argument(&self.path, "KIT");
+        let recertify = format!("kubectl gatepass break-glass recertify --kit {file}");
+        let drill_again = format!("kubectl gatepass break-glass drill --kit {file}");
         let mut add = |severity, says: String, remedy: &str| {
             faults.push(Fault {
                 severity,
@@ -180,10 +187,10 @@ impl Standing {
             let says = format!(
                 "fewer than a quorum have proven of late that they still have their share; due are {names} (it opens all the same)"
             );
-            add(Severity::Warning, says, "kubectl gatepass break-glass recertify");
+            add(Severity::Warning, says, &recertify);
         } else if !due.is_empty() {
             let says = format!("due for recertification: {names}");
-            add(Severity::Warning, says, "kubectl gatepass break-glass recertify");
+            add(Severity::Warning, says, &recertify);
         }
         let since = |unix: i64| now.unix_timestamp().saturating_sub(unix) / (24 * 60 * 60);
         let drill = match self.last_drill {
@@ -194,7 +201,7 @@ impl Standing {
             Some(_) => None,
         };
         if let Some(says) = drill {
-            add(Severity::Warning, says, "kubectl gatepass break-glass drill");
+            add(Severity::Warning, says, &drill_again);
         }
         let rotate = "kubectl gatepass break-glass init --rotate";
         match -since(payload.authority.not_after) {
@@ -208,8 +215,10 @@ impl Standing {
             }
             _ => {}
         }
-        let bundle = "append what `kubectl gatepass break-glass verify --ca` prints to the file that the API server's \
-                      --client-ca-file names";
+        let bundle = format!(
+            "append what `kubectl gatepass break-glass verify {file} --ca` prints to the file that the API server's \
+             --client-ca-file names"
+        );
         let unknown =
             |why: &str| format!("whether the API server takes its certificates is not known: {why}");
         match &self.trusts {
@@ -218,10 +227,10 @@ impl Standing {
                 add(
                     Severity::Failed,
                     "the API server does not take its certificates".into(),
-                    bundle,
+                    &bundle,
                 );
             }
-            Some(Ok(Trusts::CannotTell(why))) => add(Severity::Unknown, unknown(why), bundle),
+            Some(Ok(Trusts::CannotTell(why))) => add(Severity::Unknown, unknown(why), &bundle),
             Some(Err(why)) => add(
                 Severity::Unknown,
                 unknown(why),
