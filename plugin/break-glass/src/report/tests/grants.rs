@@ -325,7 +325,7 @@ fn a_log_that_breaks_twice_is_read_together_with_both() {
     }
     let sources = [("third", &logs[2][..]), ("first", &logs[0]), ("second", &logs[1])];
     let mut report = report(&sources, &[]);
-    report.prove(&[quorum.kit.clone()]);
+    report.prove(std::slice::from_ref(&quorum.kit));
     let is_break = |finding: &Finding| matches!(finding, Finding::Broken { .. });
     assert!(report.findings().iter().all(is_break), "{report}");
     let proven: Vec<_> = report
