@@ -292,6 +292,13 @@ fn a_log_that_goes_on_from_a_broken_one_is_no_place_for_inventions() {
     };
     *share = carols;
     invented(&swapped[..1], &swapped[1..3]);
+    // What a broken log invents is told of that one, and once.
+    let old = halves(&events[2..3], &[], &kits, true);
+    assert!(
+        matches!(old.findings(), [Finding::Broken { .. }, Finding::Unproven { log, .. }] if log == "broken"),
+        "{old}"
+    );
+    assert_eq!(old.approvals().len(), 1, "{old}");
     // A log that does not break has lost nothing, though another says to go on from it.
     let whole = file(events[..1].to_vec());
     let aside = Log::set_aside(&whole, &LogError::TooLong);
