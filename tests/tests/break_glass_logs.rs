@@ -166,6 +166,20 @@ fn what_was_edited_cut_or_replaced_is_found_when_others_logs_or_texts_are_at_han
     evidence.found(&[&careless], "broken", "one of the two was changed");
     assert_eq!(code(&evidence.auditor, &[&careless]), Some(1));
 
+    // Too long to be a log: it is known all the same as the one that was put aside, by as much of it as anybody reads.
+    let long = "\n".repeat(17 * 1024 * 1024);
+    let aside = fakes::sha256(&long[..=16 * 1024 * 1024]);
+    let begun = rewritten(&evidence.log("alice"), |entries| {
+        entries.truncate(1);
+        let aside = data_encoding::HEXLOWER.encode(&aside);
+        entries[0]["event"] = json!({ "kind": "setAside", "log": aside, "why": "it is too long" });
+    });
+    let [long, begun] =
+        [("long", &long), ("begun", &begun)].map(|(name, log)| text(&evidence.give(name, log)));
+    evidence.found(&[&begun, &long], "broken", "the log is longer than 16 MiB");
+    let (_, report) = evidence.report(&[&begun, &long]);
+    assert_eq!(report["findings"].as_array().map(Vec::len), Some(1), "{report:#}");
+
     // With care, in what was signed: bob's own signature share tells.
     let lied = rewritten(&evidence.log("bob"), |entries| {
         for entry in of_kind(entries, "shown") {

@@ -570,6 +570,39 @@ fn a_log_that_somebody_breaks_while_the_glass_is_broken_does_not_end_it() {
     let aside = "WARNING: this machine's log was changed or damaged";
     assert_eq!(said.matches(aside).count(), 2, "{said}");
     assert_eq!(windows(alice).len(), 1);
+    bob.finish().expect_ok();
+
+    // The three parts of alice's log and bob's are read together: only the breaks have to be explained.
+    let parts = [1, 2].map(|part| text(&log_file(alice).with_extension(format!("broken-{part}.jsonl"))));
+    let bobs = text(&log_file(quorum.person("bob")));
+    let run = alice.run(&["report", "-o", "json", &parts[0], &parts[1], &bobs]);
+    assert!(!run.ok, "{}", run.stdout);
+    let report = run.json();
+    let findings = report["findings"].as_array().expect("a list");
+    let found: Vec<_> = findings
+        .iter()
+        .map(|finding| (finding["kind"].as_str(), finding["log"].as_str()))
+        .collect();
+    let breaks = parts.each_ref().map(|part| (Some("broken"), Some(part.as_str())));
+    assert_eq!(found, breaks, "{report:#}");
+    let approvals = report["approvals"].as_array().expect("a list");
+    let of_bob: Vec<_> = approvals
+        .iter()
+        .filter(|approval| approval["holder"] == "bob")
+        .map(|approval| (&approval["log"], &approval["outcome"]["kind"]))
+        .collect();
+    let proven = json!("proven");
+    let expected = [(&json!("this machine's log"), &proven), (&json!(bobs), &proven)];
+    assert_eq!(of_bob, expected, "{report:#}");
+    let unproven = approvals
+        .iter()
+        .any(|approval| approval["outcome"] != json!({ "kind": "proven" }));
+    assert!(!unproven, "{report:#}");
+    let notes = report["notes"].as_array().expect("a list");
+    assert!(
+        !notes.iter().any(|note| note["kind"] == "grantUnknown"),
+        "{report:#}"
+    );
 }
 
 #[test]

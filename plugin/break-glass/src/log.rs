@@ -276,6 +276,14 @@ impl Log {
         }
     }
 
+    /// The SHA-256 of the log that this one was begun in place of, as its first entry says.
+    pub(crate) fn put_aside(&self) -> Option<&str> {
+        match &self.entries.first()?.event {
+            Recorded::Known(Event::SetAside { log, .. }) => Some(log),
+            _ => None,
+        }
+    }
+
     fn count(&self) -> u64 {
         self.entries.len() as u64
     }

@@ -52,7 +52,8 @@ pub struct Report {
 pub struct Examined {
     /// The name that was given.
     pub name: String,
-    /// The SHA-256 of all its bytes, in hexadecimal: an entry about a log that was put aside names it so.
+    /// The SHA-256 of its bytes as they were given, in hexadecimal: an entry about a log that was put aside names it so.
+    /// Whoever puts one aside and whoever reports read no more than a byte beyond what a log may have.
     pub sha256: String,
     /// Its entries.
     #[serde(flatten)]

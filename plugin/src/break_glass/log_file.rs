@@ -21,7 +21,8 @@ pub fn path(paths: &Paths) -> PathBuf {
     paths.break_glass_dir().join("log.jsonl")
 }
 
-/// No more is read: it is a byte more than a log may have, so that whoever takes it for one finds it too long.
+/// No more is read: it is a byte more than a log may have, so that whoever takes it for one finds it too long. Of a longer
+/// file that is put aside, the new log names the SHA-256 of these first bytes, and `report` has to take it of the same.
 const MOST: u64 = 16 * 1024 * 1024 + 1;
 
 /// Its bytes; none if there is none.
@@ -31,6 +32,12 @@ pub fn read(path: &Path) -> Result<Vec<u8>, BreakGlassError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(error) => Err(failed(path, error)),
     }
+}
+
+/// The bytes of a log that somebody has named, which may be a pipe.
+pub fn read_named(path: &Path) -> Result<Vec<u8>, BreakGlassError> {
+    let read = File::open(path).and_then(|mut file| bytes(&mut file));
+    read.map_err(|source| failed(path, source))
 }
 
 /// What comes of a log.
@@ -156,6 +163,48 @@ mod tests {
         assert_eq!(bytes.len() as u64, MOST);
         assert!(matches!(Log::parse(&bytes), Err(LogError::TooLong)));
         assert!(!matches!(Log::parse(&bytes[1..]), Err(LogError::TooLong)));
+    }
+
+    #[test]
+    fn a_log_without_an_end_that_was_put_aside_is_known_again_where_it_is_named() {
+        use gatepass_break_glass::{
+            log::Log,
+            report::{Finding, Report, Source},
+        };
+
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log.jsonl");
+        File::create(&path).unwrap().set_len(2 * MOST).unwrap();
+        let begin = |bytes: &[u8]| {
+            let aside = Log::set_aside(bytes, &Log::parse(bytes).unwrap_err());
+            let now = time::OffsetDateTime::UNIX_EPOCH;
+            let line = Log::default().append(aside, now, &mut rand_core::OsRng);
+            Ok(Next::Begin(line))
+        };
+        let aside = append(&path, begin).unwrap().unwrap();
+        assert_eq!(std::fs::metadata(&aside).unwrap().len(), 2 * MOST);
+        let (new, old) = (read(&path).unwrap(), read_named(&aside).unwrap());
+        let sources = [("new", &new), ("old", &old)].map(|(name, bytes)| Source { name, bytes });
+        let report = Report::new(&sources, &[]);
+        assert!(
+            matches!(report.findings(), [Finding::Broken { log, .. }] if log == "old"),
+            "{report}"
+        );
+        assert!(read_named(&dir.path().join("none")).is_err());
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_log_that_somebody_names_may_be_a_pipe() {
+        use super::super::files::tests::pipe;
+
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pipe");
+        pipe(&path);
+        std::thread::scope(|scope| {
+            let _writer = scope.spawn(|| std::fs::write(&path, "a\n").unwrap());
+            assert_eq!(read_named(&path).unwrap(), b"a\n");
+        });
     }
 
     #[test]

@@ -15,7 +15,7 @@ use serde_json::json;
 
 use super::{
     error::BreakGlassError,
-    files::{read, read_text},
+    files::read_text,
     kits::{self, Kits},
     log_file,
     open::Desk,
@@ -41,7 +41,7 @@ pub fn report(command: &Report, desk: &Desk<'_>, out: &mut impl Write) -> Result
         files.clear();
     }
     for path in &command.logs {
-        files.push((path.display().to_string(), read(path)?.to_vec()));
+        files.push((path.display().to_string(), log_file::read_named(path)?));
     }
     let mut heads = Vec::new();
     for path in &command.texts {

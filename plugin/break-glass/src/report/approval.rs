@@ -1,6 +1,6 @@
 //! Who approved: proven by signature shares, which nobody but the holder of a share can make.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, hash_map};
 
 use data_encoding::HEXLOWER;
 use frost_ed25519::{
@@ -13,7 +13,7 @@ use super::{
     grant::{self, Doubt},
 };
 use crate::{
-    kit::Kit,
+    kit::{Kit, KitHash},
     log::{Asked, Event, Fixed, Log, Purpose, Recorded},
     name::Name,
     request::{Ask, Request},
@@ -30,6 +30,12 @@ pub struct Round {
     pub fixed: Fixed,
     /// The signature share of each holder.
     pub shares: BTreeMap<Name, String>,
+    /// Whose signature share stands in a log that was put aside before this one, and not here: that log's report says
+    /// whether it is proven.
+    pub elsewhere: BTreeSet<Name>,
+    /// What was fixed stands before a part that cannot be read: what was fixed anew can stand there, for which later shares
+    /// were made.
+    pub unsure: bool,
 }
 
 /// Whether a holder approved.
@@ -94,83 +100,156 @@ pub enum ProofError {
 /// Without it nothing is proven.
 pub(super) const NO_KIT: &str = "the kit is not here";
 
+/// Without it nobody knows what was signed.
+pub(super) const NO_REQUEST: &str = "the log does not hold the request";
+
+/// What a log lacks that was begun because another one broke.
+pub(super) const LOST: &str =
+    "it can stand in a log that was put aside before this one, which is broken or not here";
+
+/// What a log tells of ceremonies, read together with the logs that were put aside before it: a ceremony goes on over the
+/// break of a log.
+#[derive(Default)]
+pub(super) struct Told {
+    /// The runs.
+    pub(super) rounds: Vec<Round>,
+    /// The signature shares in this log before which nothing says what was fixed.
+    strays: Vec<Approval>,
+    /// A part of the logs before cannot be read, so that not all that is missing was never there.
+    lost: bool,
+    /// What was asked while this log was written: all of these ceremonies is in it.
+    begun: HashSet<String>,
+}
+
+impl Told {
+    /// `before` are the logs that were put aside, from the oldest on.
+    fn new(name: &str, log: &Log, before: &[&Examined]) -> Self {
+        let oldest = before.first().map_or(log, |oldest| &oldest.log);
+        let lost = oldest.put_aside().is_some() || before.iter().any(|before| before.broken);
+        let mut told = Self {
+            lost,
+            ..Self::default()
+        };
+        let mut asked: HashMap<&str, &Asked> = HashMap::new();
+        // Whoever wrote a log may have written a great many runs: each is found without a look at the others.
+        let mut runs: HashMap<Run<'_>, usize> = HashMap::new();
+        let mut current: HashMap<&str, usize> = HashMap::new();
+        let before = before.iter().map(|before| (false, &before.log));
+        for (own, log) in before.chain([(true, log)]) {
+            for entry in log.entries() {
+                let Recorded::Known(event) = &entry.event else {
+                    continue;
+                };
+                match event {
+                    Event::Requested(what) | Event::Shown { asked: what, .. } => {
+                        asked.insert(&what.request, what);
+                        // A request that is shown may have been held before; one that is made was not.
+                        if own && matches!(event, Event::Requested(_)) {
+                            told.begun.insert(what.request.clone());
+                        }
+                    }
+                    Event::Signing(fixed) => {
+                        // Who asks and who approves at one machine write one run into one log, each for themselves.
+                        let run = (&*fixed.request, fixed.kit, fixed.not_before, &fixed.commitments);
+                        let at = match runs.entry(run) {
+                            hash_map::Entry::Occupied(run) => *run.get(),
+                            hash_map::Entry::Vacant(run) => {
+                                told.rounds.push(Round {
+                                    log: name.to_owned(),
+                                    asked: asked.get(fixed.request.as_str()).map(|asked| (*asked).clone()),
+                                    fixed: fixed.clone(),
+                                    shares: BTreeMap::new(),
+                                    elsewhere: BTreeSet::new(),
+                                    unsure: lost,
+                                });
+                                *run.insert(told.rounds.len() - 1)
+                            }
+                        };
+                        told.rounds[at].unsure &= !own;
+                        current.insert(&fixed.request, at);
+                    }
+                    Event::Signed {
+                        request,
+                        holder,
+                        share,
+                    } => match current.get(request.as_str()) {
+                        Some(at) => {
+                            let round = &mut told.rounds[*at];
+                            round.shares.insert(holder.clone(), share.clone());
+                            match own {
+                                true => round.elsewhere.remove(holder),
+                                false => round.elsewhere.insert(holder.clone()),
+                            };
+                        }
+                        None if own => told.stray(name, request, holder),
+                        // A stray of the log that it stands in.
+                        None => {}
+                    },
+                    _ => {}
+                }
+            }
+        }
+        told
+    }
+
+    /// Every program writes what was fixed before the signature shares, so whoever put one there without wanted it believed
+    /// and not proven, if all that was written can be read.
+    fn stray(&mut self, name: &str, request: &str, holder: &Name) {
+        let outcome = match self.is_lost(request) {
+            true => Outcome::Unknown { why: LOST.to_owned() },
+            false => Outcome::NotTheirs {
+                why: "no round two of this request stands before it in the log".to_owned(),
+            },
+        };
+        self.strays.push(Approval {
+            log: name.to_owned(),
+            request: request.to_owned(),
+            holder: holder.clone(),
+            outcome,
+        });
+    }
+
+    /// Whether something of this request can stand where nobody can read it.
+    pub(super) fn is_lost(&self, request: &str) -> bool {
+        self.lost && !self.begun.contains(request)
+    }
+
+    /// Whether something of some request can.
+    pub(super) fn is_any_lost(&self) -> bool {
+        self.lost
+    }
+}
+
+/// What tells one run from another: the request, the kit, the time, and the commitments.
+type Run<'a> = (&'a str, KitHash, Option<i64>, &'a BTreeMap<Name, String>);
+
 /// The runs that a log tells of: a run begins when the commitments are fixed, and a request that had to start over has
 /// several.
 pub fn rounds(name: &str, log: &Log) -> Vec<Round> {
-    let mut asked: BTreeMap<&str, &Asked> = BTreeMap::new();
-    let mut rounds: Vec<Round> = Vec::new();
-    for entry in log.entries() {
-        let Recorded::Known(event) = &entry.event else {
-            continue;
-        };
-        match event {
-            Event::Requested(what) | Event::Shown { asked: what, .. } => {
-                asked.insert(&what.request, what);
-            }
-            Event::Signing(fixed) => {
-                // Who asks and who approves at one machine write one run into one log, each for themselves.
-                let same = rounds.iter().position(|round| round.fixed == *fixed);
-                let round = same.map(|at| rounds.remove(at)).unwrap_or_else(|| Round {
-                    log: name.to_owned(),
-                    asked: asked.get(fixed.request.as_str()).map(|asked| (*asked).clone()),
-                    fixed: fixed.clone(),
-                    shares: BTreeMap::new(),
-                });
-                rounds.push(round);
-            }
-            Event::Signed {
-                request,
-                holder,
-                share,
-            } => {
-                let round = rounds
-                    .iter_mut()
-                    .rev()
-                    .find(|round| round.fixed.request == *request);
-                if let Some(round) = round {
-                    round.shares.insert(holder.clone(), share.clone());
-                }
-            }
-            _ => {}
-        }
-    }
-    rounds
-}
-
-/// The signature shares before which a log does not say what was fixed. Every program writes that first, so whoever put them
-/// there wanted them believed and not proven.
-fn strays(name: &str, log: &Log) -> Vec<Approval> {
-    let mut fixed = BTreeSet::new();
-    let mut strays = Vec::new();
-    for entry in log.entries() {
-        match &entry.event {
-            Recorded::Known(Event::Signing(what)) => drop(fixed.insert(&what.request)),
-            Recorded::Known(Event::Signed { request, holder, .. }) if !fixed.contains(request) => {
-                let why = "no round two of this request stands before it in the log";
-                strays.push(Approval {
-                    log: name.to_owned(),
-                    request: request.clone(),
-                    holder: holder.clone(),
-                    outcome: Outcome::NotTheirs { why: why.to_owned() },
-                });
-            }
-            _ => {}
-        }
-    }
-    strays
+    Told::new(name, log, &[]).rounds
 }
 
 impl Report {
     /// Finds out who approved and what came of it, with these kits at hand: each request that a log holds is made into what
     /// was signed again, each signature share is checked against it, and what the log says that a quorum granted against
     /// what they give. A share that is not the holder's is a finding, and so is something that they do not give.
+    ///
+    /// A log goes on from the one that was put aside before it, if that is here, too. Where a part of it cannot be read,
+    /// nothing is held against anybody for not being there.
     pub fn prove(&mut self, kits: &[Kit]) {
         let (mut approvals, mut grants) = (Vec::new(), Vec::new());
+        let by_hash: HashMap<_, _> = self.logs.iter().map(|log| (log.sha256.as_str(), log)).collect();
         for Examined { name, log, .. } in &self.logs {
-            let rounds = rounds(name, log);
-            approvals.extend(strays(name, log));
-            approvals.extend(rounds.iter().flat_map(|round| round.with_kits(kits)));
-            grants.extend(grant::doubts(log, &rounds, kits).map(|doubt| (name.clone(), doubt)));
+            let before = |log: &Log| by_hash.get(log.put_aside()?).copied();
+            // No file holds its own hash, so this ends.
+            let mut aside: Vec<_> =
+                std::iter::successors(before(log), |examined| before(&examined.log)).collect();
+            aside.reverse();
+            let told = Told::new(name, log, &aside);
+            let doubts = grant::doubts(log, &told, kits);
+            grants.extend(doubts.into_iter().map(|doubt| (name.clone(), doubt)));
+            approvals.extend(told.rounds.iter().flat_map(|round| round.with_kits(kits)));
+            approvals.extend(told.strays);
         }
         self.add_approvals(approvals);
         for (log, doubt) in grants {
@@ -200,11 +279,22 @@ impl Report {
 
 impl Round {
     fn with_kits(&self, kits: &[Kit]) -> Vec<Approval> {
+        let mut approvals = self.checked(kits);
+        for Approval { outcome, .. } in &mut approvals {
+            if self.unsure && matches!(outcome, Outcome::NotTheirs { .. }) {
+                let why = LOST.to_owned();
+                *outcome = Outcome::Unknown { why };
+            }
+        }
+        approvals
+    }
+
+    fn checked(&self, kits: &[Kit]) -> Vec<Approval> {
         let Some(kit) = self.kit(kits) else {
             return self.unknown(NO_KIT);
         };
         let Some(asked) = &self.asked else {
-            return self.unknown("the log does not hold the request");
+            return self.unknown(NO_REQUEST);
         };
         let Some(message) = self.message(kit, asked) else {
             let why = "the log does not tell of the request that was signed";
@@ -270,7 +360,11 @@ impl Round {
             holder: holder.clone(),
             outcome: outcome(holder, share),
         };
-        self.shares.iter().map(approval).collect()
+        let here = self
+            .shares
+            .iter()
+            .filter(|(holder, _)| !self.elsewhere.contains(*holder));
+        here.map(approval).collect()
     }
 
     fn prove(

@@ -1,13 +1,19 @@
 //! Whether a quorum granted what a log says: the ceremony is held again with the commitments and signature shares that stand
 //! in the log, and has to give the very same.
 
+use std::collections::{HashMap, HashSet};
+
 use serde::Deserialize as _;
 
-use super::{Round, approval::NO_KIT};
+use super::{
+    Round,
+    approval::{LOST, NO_KIT, NO_REQUEST, Told},
+};
 use crate::{
     approver::{Commitment, SignatureShare},
-    kit::Kit,
-    log::{Entry, Event, Head, Log, Recorded},
+    kit::{Kit, KitHash},
+    log::{Entry, Event, Fixed, Head, Log, Recorded},
+    name::Name,
     opener::{Granted, Opening},
     request::Request,
 };
@@ -24,82 +30,142 @@ pub(super) struct Doubt {
     pub(super) refuted: bool,
 }
 
+/// Something that a quorum can grant, as a log says it or as it is.
+#[derive(PartialEq, Eq, Hash)]
+enum Made {
+    Certificate {
+        id: String,
+        not_before: i64,
+        not_after: i64,
+    },
+    Drill(Vec<Name>),
+    Kit(KitHash),
+}
+
+/// Which runs can be those that gave something.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Of<'a> {
+    /// A certificate: those of a request.
+    Request(&'a str),
+    /// A drill: those of a request that were held with a kit.
+    Drill(&'a str, KitHash),
+    /// The next kit: those that were held with the one before.
+    Kit(KitHash),
+}
+
+/// What runs gave.
+#[derive(Default)]
+struct Given {
+    made: HashSet<Made>,
+    without_kit: bool,
+    without_request: bool,
+}
+
 /// What a log says that quorums granted, and does not prove.
-pub(super) fn doubts<'a>(
-    log: &'a Log,
-    rounds: &'a [Round],
-    kits: &'a [Kit],
-) -> impl Iterator<Item = Doubt> + 'a {
-    log.entries().iter().filter_map(move |Entry { seq, event, .. }| {
-        let Recorded::Known(event) = event else {
-            return None;
-        };
-        let what = match event {
-            Event::Opened { credential_id, .. } => format!("the certificate {credential_id}"),
-            Event::Drilled { request, .. } => format!("the drill {request}"),
-            Event::Recertified { kit, .. } => format!("the kit {kit}"),
-            _ => return None,
-        };
-        let (why, refuted) = doubt(event, rounds, kits)?;
+pub(super) fn doubts(log: &Log, told: &Told, kits: &[Kit]) -> Vec<Doubt> {
+    let said = || log.entries().iter().filter_map(said);
+    // Whoever wrote the log may have written a great many of both: each run is held again once, not for each entry.
+    let mut given: HashMap<Of<'_>, Given> = said().map(|said| (said.of, Given::default())).collect();
+    for round in told.rounds.iter().filter(|round| round.is_complete()) {
+        round.give(kits, &mut given);
+    }
+    let doubts = said().filter_map(|said| {
+        let (why, refuted) = doubt(said.of, &said.made, &given[&said.of], told)?;
         Some(Doubt {
-            entry: *seq,
-            what,
+            entry: said.entry,
+            what: said.what,
             why: why.to_owned(),
             refuted,
         })
+    });
+    doubts.collect()
+}
+
+/// What an entry says that a quorum granted.
+struct Said<'a> {
+    entry: u64,
+    what: String,
+    of: Of<'a>,
+    made: Made,
+}
+
+fn said(Entry { seq, event, .. }: &Entry) -> Option<Said<'_>> {
+    let Recorded::Known(event) = event else {
+        return None;
+    };
+    let (what, of, made) = match event {
+        Event::Opened {
+            request,
+            credential_id,
+            not_before,
+            not_after,
+        } => (
+            format!("the certificate {credential_id}"),
+            Of::Request(request),
+            Made::Certificate {
+                id: credential_id.clone(),
+                not_before: *not_before,
+                not_after: *not_after,
+            },
+        ),
+        Event::Drilled {
+            request,
+            kit,
+            holders,
+        } => (
+            format!("the drill {request}"),
+            Of::Drill(request, *kit),
+            Made::Drill(holders.clone()),
+        ),
+        Event::Recertified { previous, kit } => {
+            (format!("the kit {kit}"), Of::Kit(*previous), Made::Kit(*kit))
+        }
+        _ => return None,
+    };
+    Some(Said {
+        entry: *seq,
+        what,
+        of,
+        made,
     })
 }
 
-/// Why it is not proven, and whether that refutes it; `None` if some run gives it.
-fn doubt(event: &Event, rounds: &[Round], kits: &[Kit]) -> Option<(&'static str, bool)> {
-    let (mut unknown, mut given) = (false, false);
-    let complete = |round: &&Round| is_of(event, round) && round.is_complete();
-    for round in rounds.iter().filter(complete) {
-        match round.kit(kits) {
-            None => unknown = true,
-            Some(kit) => match round.granted(kit) {
-                Some(granted) if is_it(event, &granted) => return None,
-                granted => given |= granted.is_some(),
-            },
-        }
-    }
-    Some(match (unknown, given) {
-        (true, _) => (NO_KIT, false),
-        (false, true) => ("they give something else", true),
-        (false, false) => (
+/// Why it is not proven, and whether that refutes it; `None` if some run gave it.
+fn doubt(of: Of<'_>, made: &Made, given: &Given, told: &Told) -> Option<(&'static str, bool)> {
+    // The runs with a kit have requests that differ: that one of them gave something else says nothing of another one.
+    let (lost, one_request) = match of {
+        Of::Request(request) | Of::Drill(request, _) => (told.is_lost(request), true),
+        Of::Kit(_) => (told.is_any_lost(), false),
+    };
+    Some(match given {
+        given if given.made.contains(made) => return None,
+        Given {
+            without_kit: true, ..
+        } => (NO_KIT, false),
+        Given {
+            without_request: true,
+            ..
+        } => (NO_REQUEST, false),
+        given if !given.made.is_empty() && (one_request || !lost) => ("they give something else", true),
+        _ if lost => (LOST, false),
+        _ => (
             "the log does not hold a round two of it with the signature shares of a quorum",
             true,
         ),
     })
 }
 
-/// Whether a run can be the one that gave something.
-fn is_of(event: &Event, round: &Round) -> bool {
-    match event {
-        Event::Opened { request, .. } => round.fixed.request == *request,
-        Event::Drilled { request, kit, .. } => round.fixed.request == *request && round.fixed.kit == *kit,
-        Event::Recertified { previous, .. } => round.fixed.kit == *previous,
-        _ => false,
-    }
-}
-
-/// Whether what a run gave is what the log says.
-fn is_it(event: &Event, granted: &Granted) -> bool {
-    match (event, granted) {
-        (
-            Event::Opened {
-                credential_id,
-                not_before,
-                not_after,
-                ..
+impl Made {
+    fn new(granted: &Granted) -> Self {
+        match granted {
+            Granted::Certificate(made) => Self::Certificate {
+                id: made.credential_id.clone(),
+                not_before: made.not_before,
+                not_after: made.not_after,
             },
-            Granted::Certificate(made),
-        ) => {
-            (&made.credential_id, &made.not_before, &made.not_after) == (credential_id, not_before, not_after)
+            Granted::Drill { holders } => Self::Drill(holders.clone()),
+            Granted::Kit(made) => Self::Kit(made.hash()),
         }
-        (Event::Drilled { holders, .. }, Granted::Drill { holders: signed }) => signed == holders,
-        (Event::Recertified { kit, .. }, Granted::Kit(made)) => made.hash() == *kit,
-        _ => false,
     }
 }
 
@@ -108,6 +174,26 @@ impl Round {
     fn is_complete(&self) -> bool {
         let mut signers = self.fixed.commitments.keys();
         !self.shares.is_empty() && signers.all(|holder| self.shares.contains_key(holder))
+    }
+
+    /// Adds what the quorum granted to each place where it is asked for.
+    fn give<'a>(&'a self, kits: &[Kit], given: &mut HashMap<Of<'a>, Given>) {
+        let Fixed { request, kit, .. } = &self.fixed;
+        let mut places = [Of::Request(request), Of::Drill(request, *kit), Of::Kit(*kit)].to_vec();
+        places.retain(|of| given.contains_key(of));
+        if places.is_empty() {
+            return;
+        }
+        let (kit, asked) = (self.kit(kits), self.asked.is_some());
+        let granted = kit.and_then(|kit| self.granted(kit));
+        for of in places {
+            let Some(given) = given.get_mut(&of) else {
+                continue;
+            };
+            given.without_kit |= kit.is_none();
+            given.without_request |= !asked;
+            given.made.extend(granted.as_ref().map(Made::new));
+        }
     }
 
     /// What the quorum granted, if its commitments and signature shares give anything.

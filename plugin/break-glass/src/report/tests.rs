@@ -451,6 +451,8 @@ fn nothing_in_a_log_from_elsewhere_moves_a_cursor() {
             commitments: BTreeMap::new(),
         },
         shares: [(name("bob"), hostile.into())].into(),
+        elsewhere: BTreeSet::new(),
+        unsure: false,
     };
     report.add_approvals(round.unknown(hostile));
     let (_, keys) = quorum(2, 2);
