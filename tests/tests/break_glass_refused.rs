@@ -112,6 +112,16 @@ fn less_than_a_quorum_opens_nothing_and_one_holder_is_not_two() {
     assert_ne!(windows(alice)[0]["credentialId"], first);
     alice.run(&["close"]).expect_ok();
     alice.run(&["report"]).expect_ok();
+    for (args, words) in [
+        (
+            ["report", "--text", &key].as_slice(),
+            "no text of a ceremony can be read in",
+        ),
+        (&["report", &key], "is no log"),
+    ] {
+        let run = alice.run(args);
+        assert!(!run.ok && run.stderr.contains(words), "{}", run.stderr);
+    }
 
     // Nor is she two, here and once more through the chat.
     let mut opener = quorum.open_with_share("alice", &[]);

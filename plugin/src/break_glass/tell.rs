@@ -41,16 +41,31 @@ pub fn report(command: &Report, desk: &Desk<'_>, out: &mut impl Write) -> Result
         files.clear();
     }
     for path in &command.logs {
-        files.push((path.display().to_string(), log_file::read_named(path)?));
+        let bytes = log_file::read_named(path)?;
+        // A wrong file must not look like somebody's broken log.
+        if bytes.trim_ascii_start().first().is_some_and(|byte| *byte != b'{') {
+            let why = format!("{} is no log: a log's lines begin with {{", escape::path(path));
+            return Err(BreakGlassError::Typed(why).into());
+        }
+        files.push((path.display().to_string(), bytes));
     }
     let mut heads = Vec::new();
     for path in &command.texts {
+        let before = heads.len();
         for block in blocks(&read_text(path)?).map_err(BreakGlassError::from)? {
             heads.extend(head(&block).map(|(from, head)| HeardHead {
                 by: path.display().to_string(),
                 from,
                 head,
             }));
+        }
+        // Nobody shall believe that it was looked at.
+        if heads.len() == before {
+            let why = format!(
+                "no text of a ceremony can be read in {}; is it whole?",
+                escape::path(path)
+            );
+            return Err(BreakGlassError::Typed(why).into());
         }
     }
     let sources: Vec<_> = files.iter().map(|(name, bytes)| Source { name, bytes }).collect();
