@@ -1,6 +1,9 @@
 //! Who approved: proven by signature shares, which nobody but the holder of a share can make.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, hash_map};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet, hash_map},
+    sync::Arc,
+};
 
 use data_encoding::HEXLOWER;
 use frost_ed25519::{
@@ -24,8 +27,8 @@ use crate::{
 pub struct Round {
     /// The name of the log.
     pub log: String,
-    /// What was asked; a log that is not whole may lack it.
-    pub asked: Option<Asked>,
+    /// What was asked; a log that is not whole may lack it. It may be long, and have many runs.
+    pub asked: Option<Arc<Asked>>,
     /// What was fixed between the rounds.
     pub fixed: Fixed,
     /// The signature share of each holder.
@@ -130,7 +133,7 @@ impl Told {
             lost,
             ..Self::default()
         };
-        let mut asked: HashMap<&str, &Asked> = HashMap::new();
+        let mut asked: HashMap<&str, Arc<Asked>> = HashMap::new();
         // Whoever wrote a log may have written a great many runs: each is found without a look at the others.
         let mut runs: HashMap<Run<'_>, usize> = HashMap::new();
         let mut current: HashMap<&str, usize> = HashMap::new();
@@ -142,7 +145,7 @@ impl Told {
                 };
                 match event {
                     Event::Requested(what) | Event::Shown { asked: what, .. } => {
-                        asked.insert(&what.request, what);
+                        asked.insert(&what.request, Arc::new(what.clone()));
                         // A request that is shown may have been held before; one that is made was not.
                         if own && matches!(event, Event::Requested(_)) {
                             told.begun.insert(what.request.clone());
@@ -156,7 +159,7 @@ impl Told {
                             hash_map::Entry::Vacant(run) => {
                                 told.rounds.push(Round {
                                     log: name.to_owned(),
-                                    asked: asked.get(fixed.request.as_str()).map(|asked| (*asked).clone()),
+                                    asked: asked.get(fixed.request.as_str()).cloned(),
                                     fixed: fixed.clone(),
                                     shares: BTreeMap::new(),
                                     elsewhere: BTreeSet::new(),

@@ -533,7 +533,7 @@ fn who_approved_is_proven_by_their_signature_shares() {
     let [round] = &rounds("alice.jsonl", &run.log)[..] else {
         panic!()
     };
-    assert_eq!(round.asked, Some(asked()));
+    assert_eq!(round.asked.as_deref(), Some(&asked()));
     let approvals = round.approvals(&run.holders, &run.keys, &run.message);
     let outcomes: Vec<_> = approvals
         .iter()
