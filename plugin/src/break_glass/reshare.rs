@@ -21,11 +21,18 @@ use super::{
 };
 use crate::{cli::break_glass::Reshare, error::Error};
 
+/// What is to be delivered.
+struct Reshared {
+    change: Change,
+    new: Kit,
+    shares: Vec<(Name, KeyPackage)>,
+}
+
 /// Replaces or removes holders.
 pub(super) fn reshare(command: &Reshare, desk: &Desk<'_>) -> Result<(), Error> {
     let terminal = &desk.terminal;
     let kit = Kits::new(desk.paths).kit(command.which.kit.as_deref())?;
-    let (change, new, shares) = make(command, &kit, desk)?;
+    let Reshared { change, new, shares } = make(command, &kit, desk)?;
     let identities = command.shares.identities.iter().map(|path| (None, path.clone()));
     let delivery = Delivery::new(&new, &command.out, desk, identities);
     let reshared = Event::Reshared {
@@ -53,11 +60,7 @@ pub(super) fn reshare(command: &Reshare, desk: &Desk<'_>) -> Result<(), Error> {
 }
 
 /// Makes the next revision of the kit and its shares with those who are present, in memory alone.
-fn make(
-    command: &Reshare,
-    kit: &Kit,
-    desk: &Desk<'_>,
-) -> Result<(Change, Kit, Vec<(Name, KeyPackage)>), BreakGlassError> {
+fn make(command: &Reshare, kit: &Kit, desk: &Desk<'_>) -> Result<Reshared, BreakGlassError> {
     let terminal = &desk.terminal;
     let remove: Result<_, _> = command.remove.iter().cloned().map(Name::try_from).collect();
     let mut change = Change {
@@ -121,7 +124,7 @@ fn make(
     for line in new.payload().differences(kit.payload()) {
         terminal.say(&format!("  {line}"));
     }
-    Ok((change, new, shares))
+    Ok(Reshared { change, new, shares })
 }
 
 /// What is to change, in words.
