@@ -17,3 +17,14 @@ impl Clock for SystemClock {
         OffsetDateTime::now_utc()
     }
 }
+
+/// A clock that stands still.
+#[cfg(test)]
+pub(crate) struct At(pub(crate) OffsetDateTime);
+
+#[cfg(test)]
+impl Clock for At {
+    fn now(&self) -> OffsetDateTime {
+        self.0
+    }
+}

@@ -311,16 +311,9 @@ mod tests {
             window::tests::{NOW, home, opened, pair, signed},
         },
         cli::Target,
+        clock::At,
         settings::{ConfigFile, Environment, StoreChoice},
     };
-
-    struct At(OffsetDateTime);
-
-    impl Clock for At {
-        fn now(&self) -> OffsetDateTime {
-            self.0
-        }
-    }
 
     #[test]
     fn what_is_due_of_a_kit_is_shown() {

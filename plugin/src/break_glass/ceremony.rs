@@ -6,7 +6,7 @@ use gatepass_break_glass::{
     approver::{Approval, Commitment, Committed, Fit, SignatureShare, Times},
     armor::{Armored, Block},
     kit::Kit,
-    log::{Event, Head},
+    log::{Asked, Event, Head},
     name::Name,
     opener::{Granted, Opening, OpeningError, Progress},
     request::{Ask, Request, RequestText, begins, shown_time},
@@ -15,13 +15,7 @@ use gatepass_break_glass::{
 use rand_core::OsRng;
 use time::Duration;
 
-use super::{
-    error::BreakGlassError,
-    holders,
-    journal::{Journal, asked},
-    person::Terminal,
-    verify,
-};
+use super::{error::BreakGlassError, holders, journal::Journal, person::Terminal, verify};
 use crate::{cli::break_glass::Shares, clock::Clock, error::Error, escape};
 
 /// What a ceremony is held with.
@@ -59,7 +53,7 @@ impl<'k> Stage<'k> {
         let opening = Opening::begin(self.kit, request.clone()).map_err(BreakGlassError::from)?;
         let head = self
             .journal
-            .add(Event::Requested(asked(self.kit, opening.checked())))?;
+            .add(Event::Requested(Asked::of(opening.checked(), self.kit)))?;
         self.terminal.say("What is asked:");
         self.terminal.asked(opening.checked(), self.kit);
         let asked = RequestText {
@@ -324,7 +318,7 @@ pub fn agree(
     }
     journal.add(Event::Shown {
         holder: holder.clone(),
-        asked: asked(kit, approval.checked()),
+        asked: Asked::of(approval.checked(), kit),
     })?;
     if terminal.yes(&format!("{holder}: do you agree to sign this with your share?"))? {
         return Ok(());

@@ -6,9 +6,9 @@ use gatepass_break_glass::{
     approver::{Commitment, SignatureShare, Signing},
     armor::Armored,
     kit::Kit,
-    log::{Asked, Event, Fixed, Head, Log, Purpose},
+    log::{Event, Fixed, Head, Log},
     name::Name,
-    request::{Ask, Checked, RequestHash},
+    request::{Checked, RequestHash},
 };
 use rand_core::OsRng;
 
@@ -128,25 +128,5 @@ impl<'a> Journal<'a> {
             holder: text.holder.clone(),
             share: text.share.clone(),
         })
-    }
-}
-
-/// What is asked, as the log has it.
-pub fn asked(kit: &Kit, checked: &Checked) -> Asked {
-    let request = checked.request();
-    let (purpose, reason) = match &request.ask {
-        Ask::Certificate { reason, .. } => (Purpose::Certificate, Some(reason.clone())),
-        Ask::Drill { .. } => (Purpose::Drill, None),
-        Ask::Kit { .. } => (Purpose::Kit, None),
-    };
-    Asked {
-        request: checked.hash().to_string(),
-        kit: kit.hash(),
-        purpose,
-        words: checked.hash().words().to_string(),
-        who: request.by.clone(),
-        reason,
-        seconds: checked.seconds(),
-        content: serde_json::to_value(request).expect("a request is plain JSON"),
     }
 }

@@ -71,13 +71,11 @@ impl Kits {
                     kit.words()
                 )));
             }
-        }
-        // What earlier revisions signed is proven by them.
-        if let Ok(kept) = found(&path)
-            && kept.hash() != kit.hash()
-        {
-            let ending = format!("{}.{BEFORE}", kept.payload().revision);
-            replace(&self.dir.join(file_name(&kept, &ending)), &kept.write(), 0o644)?;
+            // What earlier revisions signed is proven by them.
+            if before < after {
+                let ending = format!("{before}.{BEFORE}");
+                replace(&self.dir.join(file_name(&kept, &ending)), &kept.write(), 0o644)?;
+            }
         }
         replace(&path, &kit.write(), 0o644)?;
         Ok(path)

@@ -7,8 +7,9 @@ use serde_json::Value;
 
 use super::Head;
 use crate::{
-    kit::KitHash,
+    kit::{Kit, KitHash},
     name::{Name, Reason},
+    request::{Ask, Checked},
 };
 
 /// One thing that happened on this machine. Hashes, commitments and signature shares are in lower-case hexadecimal, times
@@ -174,6 +175,28 @@ pub struct Asked {
     /// The request itself, from which what was signed can be made again.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub content: Value,
+}
+
+impl Asked {
+    /// What a request asks of the kit that it was checked against.
+    pub fn of(checked: &Checked, kit: &Kit) -> Self {
+        let request = checked.request();
+        let (purpose, reason) = match &request.ask {
+            Ask::Certificate { reason, .. } => (Purpose::Certificate, Some(reason.clone())),
+            Ask::Drill { .. } => (Purpose::Drill, None),
+            Ask::Kit { .. } => (Purpose::Kit, None),
+        };
+        Self {
+            request: checked.hash().to_string(),
+            kit: kit.hash(),
+            purpose,
+            words: checked.hash().words().to_string(),
+            who: request.by.clone(),
+            reason,
+            seconds: checked.seconds(),
+            content: serde_json::to_value(request).expect("a request is plain JSON"),
+        }
+    }
 }
 
 /// What is fixed between the rounds.

@@ -9,7 +9,7 @@ use crate::{
     log::{Asked, Fixed, LogError, Purpose},
     name::{Name, is_plain},
     opener::Granted,
-    request::{Ask, Checked, Request},
+    request::Request,
     share::tests::quorum,
 };
 
@@ -607,7 +607,7 @@ fn approvals_are_proven_against_the_kit_and_the_request_that_the_log_tells_of() 
     let quorum = crate::tests::Quorum::new();
     let request = quorum.request();
     let checked = request.clone().check(&quorum.kit).unwrap();
-    let honest = asked_of(&checked, &quorum.kit);
+    let honest = Asked::of(&checked, &quorum.kit);
     let signers = quorum.shares[..2].iter();
     let signers: Vec<_> = signers
         .map(|share| (share.holder().clone(), share.key_package().clone()))
@@ -697,30 +697,11 @@ fn held(quorum: &crate::tests::Quorum, request: &Request, holders: &[usize]) -> 
     let not_before = checked.seconds().map(|_| crate::tests::NOW);
     let message = checked.message(&quorum.kit, not_before.unwrap_or(0)).unwrap();
     events_of(&log_of(
-        &asked_of(&checked, &quorum.kit),
+        &Asked::of(&checked, &quorum.kit),
         not_before,
         &signers,
         &message,
     ))
-}
-
-fn asked_of(checked: &Checked, kit: &Kit) -> Asked {
-    let request = checked.request();
-    let (purpose, reason) = match &request.ask {
-        Ask::Certificate { reason, .. } => (Purpose::Certificate, Some(reason.clone())),
-        Ask::Drill { .. } => (Purpose::Drill, None),
-        Ask::Kit { .. } => (Purpose::Kit, None),
-    };
-    Asked {
-        request: checked.hash().to_string(),
-        kit: kit.hash(),
-        purpose,
-        words: checked.hash().words().to_string(),
-        who: request.by.clone(),
-        reason,
-        seconds: checked.seconds(),
-        content: serde_json::to_value(request).unwrap(),
-    }
 }
 
 #[test]

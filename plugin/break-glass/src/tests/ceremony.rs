@@ -190,6 +190,17 @@ fn whoever_approves_sees_who_why_where_and_how_long_and_words_that_are_the_opene
     assert_eq!(request.hash().words().to_string().split(' ').count(), 6);
 }
 
+/// Holds round two: all who committed sign, and it gives a certificate.
+fn ends_well(mut opening: Opening<'_>, committed: [Committed<'_>; 2]) {
+    let signing = opening.sign(begins(time(NOW)), head()).unwrap().clone();
+    for one in committed {
+        let _ = opening
+            .signature_share(&one.sign(&signing, NOW, None, head()).unwrap())
+            .unwrap();
+    }
+    assert!(matches!(opening.finish(), Ok(Granted::Certificate(_))));
+}
+
 #[test]
 fn an_approver_that_was_killed_starts_round_one_over_for_everybody() {
     let quorum = Quorum::new();
@@ -214,13 +225,7 @@ fn an_approver_that_was_killed_starts_round_one_over_for_everybody() {
     assert!(bob.check(&signing, NOW).is_err());
     let (alice, anew) = approver(&quorum, 0, &request).commit(head(), &mut OsRng);
     assert_eq!(opening.commitment(&anew).unwrap(), Progress::Complete);
-    let signing = opening.sign(begins(time(NOW)), head()).unwrap().clone();
-    for one in [alice, bob] {
-        let _ = opening
-            .signature_share(&one.sign(&signing, NOW, None, head()).unwrap())
-            .unwrap();
-    }
-    assert!(matches!(opening.finish(), Ok(Granted::Certificate(_))));
+    ends_well(opening, [alice, bob]);
 }
 
 #[test]
@@ -239,13 +244,7 @@ fn another_commitment_in_round_one_takes_the_place_of_the_first_only_when_that_i
     let _ = opening.replace(&another).unwrap();
     let _ = opening.replace(&first).unwrap();
     assert_eq!(opening.commitment(&bobs).unwrap(), Progress::Complete);
-    let signing = opening.sign(begins(time(NOW)), head()).unwrap().clone();
-    for one in [alice, bob] {
-        let _ = opening
-            .signature_share(&one.sign(&signing, NOW, None, head()).unwrap())
-            .unwrap();
-    }
-    assert!(matches!(opening.finish(), Ok(Granted::Certificate(_))));
+    ends_well(opening, [alice, bob]);
 }
 
 #[test]

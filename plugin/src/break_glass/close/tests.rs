@@ -15,19 +15,11 @@ use super::{
     *,
 };
 use crate::{
-    clock::Clock,
+    clock::At,
     paths::Paths,
     settings::{ConfigFile, Settings, StoreChoice},
     store::Store,
 };
-
-struct At(OffsetDateTime);
-
-impl Clock for At {
-    fn now(&self) -> OffsetDateTime {
-        self.0
-    }
-}
 
 struct Machine {
     _dir: tempfile::TempDir,

@@ -10,20 +10,13 @@ use super::{
 use crate::{
     break_glass::window::Signed,
     cli::Target,
+    clock::At,
     fake_issuer::{Fake, fake},
     issuer_client::{IssuerError, Refusal},
     settings::{ConfigFile, Environment},
 };
 
 const OTHER_CA: &str = "-----BEGIN CERTIFICATE-----\nBBBB\n-----END CERTIFICATE-----\n";
-
-struct At(OffsetDateTime);
-
-impl Clock for At {
-    fn now(&self) -> OffsetDateTime {
-        self.0
-    }
-}
 
 struct Desk {
     _dir: tempfile::TempDir,
