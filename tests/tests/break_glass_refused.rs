@@ -739,6 +739,11 @@ fn an_init_that_somebody_ends_or_does_not_confirm_leaves_nothing_behind() {
         init.wait_for("bob: it opens, and fits the kit. Do you confirm the words");
         init
     };
+    let mut stranger = args.clone();
+    stranger.extend(["--identity", "zoe=nosuch"]);
+    let run = quorum.table.run(&stranger);
+    let words = "--identity zoe=…: there is no such holder; there are alice, bob, carol";
+    assert!(!run.ok && run.stderr.contains(words), "{}", run.stderr);
     let left = || fs::read_dir(&out).expect("it is there").count();
     let made = || log(&quorum.table).matches(r#""kind":"kitMade""#).count();
     let before = made();

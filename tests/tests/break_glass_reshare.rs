@@ -170,6 +170,51 @@ fn a_replaced_holders_share_signs_with_no_new_one_and_two_old_ones_still_sign_wi
         shown.stdout
     );
     assert!(log(&quorum.table).contains(r#""kind":"reshared""#));
+    // A newcomer is not said to have proved a share in 1970, and the page names no file of the first revision.
+    let verify = |more: &[&str]| {
+        alice
+            .run(&[&["verify", &text(&alice.file("new.kit"))], more].concat())
+            .expect_ok()
+            .stdout
+    };
+    assert!(
+        verify(&[]).contains("dave        has not proved their new share yet; DUE"),
+        "{}",
+        verify(&[])
+    );
+    assert!(
+        verify(&["-o", "json"]).contains(r#""confirmed": null"#),
+        "{}",
+        verify(&["-o", "json"])
+    );
+    let page = verify(&["--print"]);
+    assert!(
+        page.contains(".share (the newest)") && page.lines().all(|line| line.chars().count() <= 80),
+        "{page}"
+    );
+    // Nobody confirms shares that will not be written.
+    let crt = quorum.kit.with_extension("2.crt");
+    let crt = crt.file_name().expect("a file").to_str().expect("a plain name");
+    let taken = quorum.table.file("taken");
+    fs::create_dir(&taken).expect("the table is writable");
+    fs::write(taken.join(crt), "").expect("the table is writable");
+    let present: Vec<_> = [alice, bob].iter().flat_map(|person| own_share(person)).collect();
+    let present: Vec<_> = present.iter().map(String::as_str).collect();
+    let taken = text(&taken);
+    let mut again = quorum.table.talking(
+        &[
+            &["reshare", "--kit", &text(&quorum.kit), "--out", &taken],
+            &present[..],
+        ]
+        .concat(),
+    );
+    talk(&mut again, &mut [], AGREE);
+    let run = again.finish();
+    assert!(
+        !run.ok && run.stderr.contains("exists already") && !run.stderr.contains("Do you confirm"),
+        "{}",
+        run.stderr
+    );
 
     // An old share with the new kit, a new one with the old kit.
     let (opener, request) = open(alice, "new.kit");

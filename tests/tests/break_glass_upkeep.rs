@@ -151,6 +151,15 @@ fn a_drill_apart_gives_no_access_tells_what_is_missing_and_is_noted_as_the_last(
             "two drills, in alice's log and in their own: {report}"
         );
     }
+
+    // Another cluster's binding says nothing of this one's.
+    kubeconfig["clusters"][0]["cluster"]["server"] = "https://localhost:1".into();
+    alice.machine.write_kubeconfig(&kubeconfig);
+    let said = drill();
+    assert!(
+        said.contains("kubectl's current context names another API server (https://localhost:1)"),
+        "{said}"
+    );
 }
 
 #[test]

@@ -28,6 +28,17 @@ struct Machine {
     store: Store,
 }
 
+#[test]
+fn a_key_that_came_to_the_keyring_after_a_file_goes_from_both() {
+    let machine = Machine::new();
+    let (certificate, key) = pair(NOW);
+    let window = opened(&machine.windows, &machine.store, &signed(&certificate), &key);
+    let file = machine.windows.key_path(&window);
+    fs::write(&file, &key).unwrap();
+    machine.windows.close(&window, Ok(&machine.store)).unwrap();
+    assert!(!file.exists());
+}
+
 impl Machine {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();

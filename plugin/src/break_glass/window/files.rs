@@ -347,7 +347,7 @@ impl Windows {
     }
 
     /// Named after the certificate, as a key that is replaced must not be taken for the new one.
-    pub(super) fn key_path(&self, window: &Window) -> PathBuf {
+    pub(in crate::break_glass) fn key_path(&self, window: &Window) -> PathBuf {
         let digits = window.credential_id.bytes().filter(u8::is_ascii_alphanumeric);
         let name: String = digits.map(char::from).take(26).collect();
         self.dir.join(format!("{KEY_PREFIX}{name}{KEY_SUFFIX}"))
